@@ -1,0 +1,55 @@
+"""Types of the compiled module (see module.cpp); call it through ``shoal.kernels``."""
+
+from numpy import float32, float64, int32, int64, uint64
+from numpy.typing import NDArray
+
+LIMBS: int
+
+def variant() -> str: ...
+def select_variant(name: str) -> bool: ...
+def variant_supported(name: str) -> bool: ...
+def exact_add_values(values: NDArray[float64], limbs: NDArray[int64]) -> None: ...
+def exact_merge(source: NDArray[int64], into: NDArray[int64]) -> None: ...
+def row_ids(key: int, rows: NDArray[int64], ids: NDArray[uint64]) -> None: ...
+
+type _Float = NDArray[float32] | NDArray[float64]
+
+def nearest(
+    X: _Float, centres: _Float, labels: NDArray[int32], distances: _Float, second: _Float | None, n_threads: int
+) -> None: ...
+def accumulate(
+    X: _Float,
+    centres: _Float,
+    weights: NDArray[float64] | None,
+    labels: NDArray[int32],
+    distances: _Float,
+    sums: NDArray[float64],
+    counts: NDArray[float64],
+    n_threads: int,
+) -> float: ...
+def seed_rows(
+    X: _Float,
+    weights: NDArray[float64] | None,
+    uniforms: NDArray[float64],
+    chosen: NDArray[int64],
+    closest: NDArray[float64],
+    n_threads: int,
+) -> None: ...
+def exact_add(
+    X: _Float,
+    weights: NDArray[float64] | None,
+    sums: NDArray[int64],
+    squares: NDArray[int64],
+    n_threads: int,
+) -> None: ...
+def score(
+    labels: NDArray[int32],
+    squared: _Float,
+    weights: NDArray[float64] | None,
+    mean_squared: float,
+    rarity: NDArray[float64],
+    ids: NDArray[uint64],
+    seed: int,
+    importance: NDArray[float64],
+    priority: NDArray[float64],
+) -> None: ...

@@ -1,0 +1,153 @@
+// A superaccumulator in the manner of Neal (2015), "Fast exact summation using small and large superaccumulators".
+#include "exact_sum.hpp"
+#include "threads.hpp"
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+namespace shoal {
+namespace {
+
+// Adds mantissa * 2^(position - 1074); |mantissa| < 2^53 or so, position >= 0. Limbs stay below 2^63 for 2^30 calls.
+inline void add_shifted(std::int64_t *limbs, std::int64_t mantissa, unsigned position) {
+    const unsigned limb = position >> 5, shift = position & 31;
+    const __int128 wide = static_cast<__int128>(mantissa) << shift;
+    limbs[limb] += static_cast<std::int64_t>(static_cast<std::uint32_t>(wide));
+    limbs[limb + 1] += static_cast<std::int64_t>(static_cast<std::uint32_t>(wide >> 32));
+    limbs[limb + 2] += static_cast<std::int64_t>(wide >> 64);
+}
+
+inline void add_double(std::int64_t *limbs, double value) {
+    std::uint64_t bits;
+    std::memcpy(&bits, &value, 8);
+    const unsigned exponent = static_cast<unsigned>(bits >> 52) & 0x7ff;
+    std::int64_t mantissa = static_cast<std::int64_t>(bits & ((std::uint64_t{1} << 52) - 1));
+    if (exponent) mantissa |= std::int64_t{1} << 52;
+    if (bits >> 63) mantissa = -mantissa;
+    add_shifted(limbs, mantissa, exponent ? exponent - 1 : 0);
+}
+
+void carry(std::int64_t *limbs) {
+    for (std::size_t i = 0; i + 1 < LIMBS; ++i) {
+        limbs[i + 1] += limbs[i] >> 32; // arithmetic shift: floors
+        limbs[i] &= 0xffffffff;
+    }
+}
+
+// w*x and w*x^2 as sums of doubles without loss (Dekker products by fused multiply-add).
+template <class T>
+void add_rows(const Matrix<T> &X, const double *weights, std::size_t first, std::size_t last, std::int64_t *sums, std::int64_t *squares) {
+    for (std::size_t i = first; i < last; ++i) {
+        const T *row = X.data + static_cast<std::ptrdiff_t>(i) * X.row_stride;
+        const double w = weights ? weights[i] : 1.0;
+        for (std::size_t j = 0; j < X.d; ++j) {
+            const double x = static_cast<double>(row[static_cast<std::ptrdiff_t>(j) * X.col_stride]);
+            std::int64_t *sum = sums + j * LIMBS, *square = squares + j * LIMBS;
+            const double s = x * x, s_rest = std::fma(x, x, -s);
+            if (w == 1.0) {
+                add_double(sum, x);
+                add_double(square, s);
+                if (s_rest != 0) add_double(square, s_rest);
+                continue;
+            }
+            const double p = w * x, q = w * s;
+            add_double(sum, p);
+            add_double(sum, std::fma(w, x, -p));
+            add_double(square, q);
+            add_double(square, std::fma(w, s, -q));
+            add_double(square, w * s_rest);
+        }
+    }
+}
+
+// float32 with unit weights: integers are gathered by exponent first, which costs two additions an element.
+struct Bins {
+    static constexpr std::size_t EXPONENTS = 256, ROWS = 16384; // 2^48 * 2^14 stays below 2^63
+    std::size_t d;
+    std::unique_ptr<std::int64_t[]> cells; // d x EXPONENTS x {sum of mantissas, sum of their squares}
+
+    explicit Bins(std::size_t d_) : d(d_), cells(new std::int64_t[d_ * EXPONENTS * 2]()) {}
+
+    void add(const float *row, std::ptrdiff_t stride) {
+        std::int64_t *cell = cells.get();
+        for (std::size_t j = 0; j < d; ++j, cell += EXPONENTS * 2) {
+            std::uint32_t bits;
+            std::memcpy(&bits, row + static_cast<std::ptrdiff_t>(j) * stride, 4);
+            const std::uint32_t exponent = (bits >> 23) & 0xff;
+            const std::int64_t mantissa = static_cast<std::int64_t>((bits & 0x7fffff) | (exponent ? 0x800000u : 0u));
+            const std::int64_t sign = -static_cast<std::int64_t>(bits >> 31);
+            cell[exponent * 2] += (mantissa ^ sign) - sign;
+            cell[exponent * 2 + 1] += mantissa * mantissa;
+        }
+    }
+
+    void flush(std::int64_t *sums, std::int64_t *squares) {
+        std::int64_t *cell = cells.get();
+        for (std::size_t j = 0; j < d; ++j)
+            for (unsigned e = 0; e < EXPONENTS; ++e, cell += 2) {
+                if (!cell[1]) continue; // no row had this exponent (zeros add nothing)
+                const unsigned scale = e ? e : 1; // value = mantissa * 2^(scale - 150)
+                add_shifted(sums + j * LIMBS, cell[0], scale + 1074 - 150);
+                add_shifted(squares + j * LIMBS, cell[1], 2 * scale + 1074 - 300);
+                cell[0] = cell[1] = 0;
+            }
+    }
+};
+
+void add_part(const Matrix<float> &X, const double *weights, std::size_t first, std::size_t last, std::int64_t *sums, std::int64_t *squares) {
+    if (weights) return add_rows(X, weights, first, last, sums, squares);
+    Bins bins(X.d);
+    for (std::size_t i = first; i < last; ++i) {
+        bins.add(X.data + static_cast<std::ptrdiff_t>(i) * X.row_stride, X.col_stride);
+        if ((i - first) % Bins::ROWS == Bins::ROWS - 1) bins.flush(sums, squares);
+    }
+    bins.flush(sums, squares);
+}
+
+void add_part(const Matrix<double> &X, const double *weights, std::size_t first, std::size_t last, std::int64_t *sums, std::int64_t *squares) {
+    add_rows(X, weights, first, last, sums, squares);
+}
+
+} // namespace
+
+void add_sums(const std::int64_t *from, std::int64_t *into, std::size_t rows) {
+    for (std::size_t i = 0; i < rows * LIMBS; ++i) into[i] += from[i];
+    for (std::size_t r = 0; r < rows; ++r) carry(into + r * LIMBS);
+}
+
+void add_values(const double *values, std::size_t n, std::int64_t *limbs) {
+    for (std::size_t i = 0; i < n; ++i) {
+        add_double(limbs, values[i]);
+        if ((i & ((1u << 29) - 1)) == (1u << 29) - 1) carry(limbs);
+    }
+    carry(limbs);
+}
+
+template <class T>
+void add_columns(const Matrix<T> &X, const double *weights, std::int64_t *sums, std::int64_t *squares, int n_threads) {
+    constexpr std::size_t STEP = std::size_t{1} << 26; // rows between carries: far below the limbs' room
+    for (std::size_t start = 0; start < X.n; start += STEP) {
+        const std::size_t stop = X.n - start < STEP ? X.n : start + STEP, rows = stop - start;
+        const std::size_t parts = n_threads > 1 && rows * X.d > 65536 ? static_cast<std::size_t>(n_threads) : 1;
+        const std::size_t width = X.d * LIMBS;
+        std::unique_ptr<std::int64_t[]> partial(new std::int64_t[parts * 2 * width]());
+        parallel_for(parts, n_threads, [&](std::size_t p) {
+            std::int64_t *own = partial.get() + p * 2 * width;
+            add_part(X, weights, start + rows * p / parts, start + rows * (p + 1) / parts, own, own + width);
+        });
+        for (std::size_t p = 0; p < parts; ++p)
+            for (std::size_t i = 0; i < width; ++i) {
+                sums[i] += partial[p * 2 * width + i];
+                squares[i] += partial[p * 2 * width + width + i];
+            }
+        for (std::size_t j = 0; j < X.d; ++j) {
+            carry(sums + j * LIMBS);
+            carry(squares + j * LIMBS);
+        }
+    }
+}
+
+template void add_columns<float>(const Matrix<float> &, const double *, std::int64_t *, std::int64_t *, int);
+template void add_columns<double>(const Matrix<double> &, const double *, std::int64_t *, std::int64_t *, int);
+
+} // namespace shoal

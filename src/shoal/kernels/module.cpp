@@ -1,0 +1,110 @@
+// The Python binding: checks nothing that kernels/__init__.py has not checked already, and releases the GIL.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include "api.hpp"
+#include "exact_sum.hpp"
+#include "sampling.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace shoal {
+namespace {
+
+template <class T> using Rows = nb::ndarray<const T, nb::ndim<2>, nb::device::cpu>; // any strides
+template <class T> using Table = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <class T> using Vector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T> using Maybe = std::optional<Vector<T>>;
+
+template <class T> Matrix<T> matrix(const Rows<T> &X) {
+    return {X.data(), static_cast<std::ptrdiff_t>(X.stride(0)), static_cast<std::ptrdiff_t>(X.stride(1)), X.shape(0), X.shape(1)};
+}
+
+template <class V> auto pointer(V &v) -> decltype(v->data()) { return v ? v->data() : nullptr; }
+
+template <class T> void nearest_task(const NearestTask<T> &task);
+template <> void nearest_task(const NearestTask<float> &task) { current_variant().nearest_f32(task); }
+template <> void nearest_task(const NearestTask<double> &task) { current_variant().nearest_f64(task); }
+
+template <class T>
+void nearest(Rows<T> X, Table<const T> centres, Vector<std::int32_t> labels, Vector<T> distances, Maybe<T> second, int n_threads) {
+    const NearestTask<T> task{matrix<T>(X), centres.data(), centres.shape(0), labels.data(), distances.data(), pointer(second),
+                              nullptr, nullptr, nullptr, nullptr, n_threads};
+    nb::gil_scoped_release free;
+    nearest_task(task);
+}
+
+template <class T>
+double accumulate(Rows<T> X, Table<const T> centres, Maybe<const double> weights, Vector<std::int32_t> labels, Vector<T> distances,
+                  Table<double> sums, Vector<double> counts, int n_threads) {
+    double inertia = 0;
+    const NearestTask<T> task{matrix<T>(X), centres.data(), centres.shape(0), labels.data(), distances.data(), nullptr,
+                              pointer(weights), sums.data(), counts.data(), &inertia, n_threads};
+    nb::gil_scoped_release free;
+    nearest_task(task);
+    return inertia;
+}
+
+template <class T>
+void seed_rows(Rows<T> X, Maybe<const double> weights, Table<const double> uniforms, Vector<std::int64_t> chosen, Vector<double> closest, int n_threads) {
+    const SeedTask<T> task{matrix<T>(X), pointer(weights), uniforms.shape(0), uniforms.shape(1), uniforms.data(),
+                           chosen.data(), closest.data(), n_threads};
+    nb::gil_scoped_release free;
+    seed<T>(task);
+}
+
+template <class T>
+void exact_add(Rows<T> X, Maybe<const double> weights, Table<std::int64_t> sums, Table<std::int64_t> squares, int n_threads) {
+    const Matrix<T> m = matrix<T>(X);
+    const double *w = pointer(weights);
+    nb::gil_scoped_release free;
+    add_columns<T>(m, w, sums.data(), squares.data(), n_threads);
+}
+
+template <class T>
+void score(Vector<const std::int32_t> labels, Vector<const T> squared, Maybe<const double> weights, double mean_squared,
+           Vector<const double> rarity, Vector<const std::uint64_t> ids, std::uint64_t seed, Vector<double> importance, Vector<double> priority) {
+    const double *w = pointer(weights);
+    nb::gil_scoped_release free;
+    score_rows<T>(labels.data(), squared.data(), w, labels.shape(0), mean_squared, rarity.data(), ids.data(), seed, importance.data(),
+                  priority.data());
+}
+
+template <class T> void bind(nb::module_ &m) {
+    m.def("nearest", &nearest<T>, "X"_a.noconvert(), "centres"_a.noconvert(), "labels"_a.noconvert(), "distances"_a.noconvert(),
+          "second"_a.none(), "n_threads"_a);
+    m.def("accumulate", &accumulate<T>, "X"_a.noconvert(), "centres"_a.noconvert(), "weights"_a.none(), "labels"_a.noconvert(),
+          "distances"_a.noconvert(), "sums"_a.noconvert(), "counts"_a.noconvert(), "n_threads"_a);
+    m.def("seed_rows", &seed_rows<T>, "X"_a.noconvert(), "weights"_a.none(), "uniforms"_a.noconvert(), "chosen"_a.noconvert(),
+          "closest"_a.noconvert(), "n_threads"_a);
+    m.def("exact_add", &exact_add<T>, "X"_a.noconvert(), "weights"_a.none(), "sums"_a.noconvert(), "squares"_a.noconvert(), "n_threads"_a);
+    m.def("score", &score<T>, "labels"_a.noconvert(), "squared"_a.noconvert(), "weights"_a.none(), "mean_squared"_a,
+          "rarity"_a.noconvert(), "ids"_a.noconvert(), "seed"_a, "importance"_a.noconvert(), "priority"_a.noconvert());
+}
+
+} // namespace
+} // namespace shoal
+
+NB_MODULE(_native, m) {
+    using namespace shoal;
+    m.attr("LIMBS") = LIMBS;
+    m.def("variant", [] { return current_variant().name; });
+    m.def("select_variant", [](const std::string &name) { return select_variant(name.c_str()); });
+    m.def("variant_supported", [](const std::string &name) { return variant_supported(name.c_str()); });
+    m.def("exact_add_values", [](Vector<const double> values, Vector<std::int64_t> limbs) {
+        nb::gil_scoped_release free;
+        add_values(values.data(), values.shape(0), limbs.data());
+    });
+    m.def("exact_merge", [](Table<const std::int64_t> from, Table<std::int64_t> into) {
+        add_sums(from.data(), into.data(), into.shape(0));
+    });
+    m.def("row_ids", [](std::uint64_t key, Vector<const std::int64_t> rows, Vector<std::uint64_t> ids) {
+        nb::gil_scoped_release free;
+        row_ids(key, rows.data(), rows.shape(0), ids.data());
+    });
+    bind<float>(m);
+    bind<double>(m);
+}
