@@ -118,7 +118,9 @@ def as_floats(X: ArrayLike, name: str = "X") -> Floats:
     return array
 
 
-def nearest(X: ArrayLike, centres: ArrayLike, *, second: bool = False, n_threads: int | None = None) -> Nearest:
+def nearest(
+    X: ArrayLike, centres: ArrayLike, *, second: bool = False, n_threads: int | None = None
+) -> Nearest:
     """Nearest centre of each row, without an n x k matrix in memory.
 
     Parameters
@@ -229,7 +231,7 @@ def score(
 
 def _pair(X: ArrayLike, centres: ArrayLike) -> tuple[Floats, Floats]:
     rows = as_floats(X)
-    C = np.ascontiguousarray(as_floats(centres, "centres"), dtype=rows.dtype)
+    C: Floats = np.ascontiguousarray(as_floats(centres, "centres"), dtype=rows.dtype)  # type: ignore[assignment]
     if not len(C):
         raise BadInputError("there are no centres", remedy="give at least one")
     if C.shape[1] != rows.shape[1]:

@@ -12,10 +12,15 @@ def exact_add_values(values: NDArray[float64], limbs: NDArray[int64]) -> None: .
 def exact_merge(source: NDArray[int64], into: NDArray[int64]) -> None: ...
 def row_ids(key: int, rows: NDArray[int64], ids: NDArray[uint64]) -> None: ...
 
-type _Float = NDArray[float32] | NDArray[float64]
+_Float = NDArray[float32] | NDArray[float64]
 
 def nearest(
-    X: _Float, centres: _Float, labels: NDArray[int32], distances: _Float, second: _Float | None, n_threads: int
+    X: _Float,
+    centres: _Float,
+    labels: NDArray[int32],
+    distances: _Float,
+    second: _Float | None,
+    n_threads: int,
 ) -> None: ...
 def accumulate(
     X: _Float,

@@ -61,16 +61,14 @@ void add_rows(const Matrix<T> &X, const double *weights, std::size_t first, std:
 }
 
 // float32 with unit weights: integers are gathered by exponent first, which costs two additions an element.
+// A tile of columns at a time, so that the bins stay in the nearest cache.
 struct Bins {
-    static constexpr std::size_t EXPONENTS = 256, ROWS = 16384; // 2^48 * 2^14 stays below 2^63
-    std::size_t d;
-    std::unique_ptr<std::int64_t[]> cells; // d x EXPONENTS x {sum of mantissas, sum of their squares}
+    static constexpr std::size_t EXPONENTS = 256, COLUMNS = 32, ROWS = 16384; // 2^48 * 2^14 stays below 2^63
+    std::unique_ptr<std::int64_t[]> cells{new std::int64_t[COLUMNS * EXPONENTS * 2]()}; // sum of mantissas, of squares
 
-    explicit Bins(std::size_t d_) : d(d_), cells(new std::int64_t[d_ * EXPONENTS * 2]()) {}
-
-    void add(const float *row, std::ptrdiff_t stride) {
+    void add(const float *row, std::ptrdiff_t stride, std::size_t columns) {
         std::int64_t *cell = cells.get();
-        for (std::size_t j = 0; j < d; ++j, cell += EXPONENTS * 2) {
+        for (std::size_t j = 0; j < columns; ++j, cell += EXPONENTS * 2) {
             std::uint32_t bits;
             std::memcpy(&bits, row + static_cast<std::ptrdiff_t>(j) * stride, 4);
             const std::uint32_t exponent = (bits >> 23) & 0xff;
@@ -81,9 +79,9 @@ struct Bins {
         }
     }
 
-    void flush(std::int64_t *sums, std::int64_t *squares) {
+    void flush(std::size_t columns, std::int64_t *sums, std::int64_t *squares) {
         std::int64_t *cell = cells.get();
-        for (std::size_t j = 0; j < d; ++j)
+        for (std::size_t j = 0; j < columns; ++j)
             for (unsigned e = 0; e < EXPONENTS; ++e, cell += 2) {
                 if (!cell[1]) continue; // no row had this exponent (zeros add nothing)
                 const unsigned scale = e ? e : 1; // value = mantissa * 2^(scale - 150)
@@ -96,12 +94,17 @@ struct Bins {
 
 void add_part(const Matrix<float> &X, const double *weights, std::size_t first, std::size_t last, std::int64_t *sums, std::int64_t *squares) {
     if (weights) return add_rows(X, weights, first, last, sums, squares);
-    Bins bins(X.d);
-    for (std::size_t i = first; i < last; ++i) {
-        bins.add(X.data + static_cast<std::ptrdiff_t>(i) * X.row_stride, X.col_stride);
-        if ((i - first) % Bins::ROWS == Bins::ROWS - 1) bins.flush(sums, squares);
+    Bins bins;
+    for (std::size_t from = first; from < last; from += Bins::ROWS) {
+        const std::size_t to = last - from < Bins::ROWS ? last : from + Bins::ROWS;
+        for (std::size_t j = 0; j < X.d; j += Bins::COLUMNS) {
+            const std::size_t columns = X.d - j < Bins::COLUMNS ? X.d - j : Bins::COLUMNS;
+            const float *column = X.data + static_cast<std::ptrdiff_t>(j) * X.col_stride;
+            for (std::size_t i = from; i < to; ++i)
+                bins.add(column + static_cast<std::ptrdiff_t>(i) * X.row_stride, X.col_stride, columns);
+            bins.flush(columns, sums + j * LIMBS, squares + j * LIMBS);
+        }
     }
-    bins.flush(sums, squares);
 }
 
 void add_part(const Matrix<double> &X, const double *weights, std::size_t first, std::size_t last, std::int64_t *sums, std::int64_t *squares) {

@@ -23,7 +23,8 @@ namespace shoal {
 namespace SHOAL_VARIANT {
 namespace {
 
-constexpr std::size_t DIRECT_COLUMNS = 48; // up to here the direct form is at least as fast (measured)
+// Where the direct form is at least as fast (measured): always up to the first, with few centres up to the second.
+constexpr std::size_t DIRECT_COLUMNS = 64, DIRECT_COLUMNS_FEW_CENTRES = 128, FEW_CENTRES = 100;
 constexpr int GROUP = 6;                   // centres held in registers at a time
 constexpr int RV = SHOAL_ROW_VECTORS;      // vectors of rows held in registers at a time
 
@@ -82,7 +83,8 @@ template <class T> struct Centres {
     std::unique_ptr<T[]> own_error;  // expanded: f |c|^2
 
     Centres(const T *rows_, std::size_t k_, std::size_t d_)
-        : rows(rows_), k(k_), d(d_), expanded(d_ > DIRECT_COLUMNS && k_ > 1) {
+        : rows(rows_), k(k_), d(d_),
+          expanded(k_ > 1 && d_ > (k_ <= FEW_CENTRES ? DIRECT_COLUMNS_FEW_CENTRES : DIRECT_COLUMNS)) {
         if (!expanded) return;
         shifted.reset(new T[k * d]);
         shift.reset(new T[d]);
@@ -109,16 +111,58 @@ template <class T> struct Centres {
     }
 };
 
+// Lane l of the answer: from a or b by a butterfly of the given stride, the step of a transpose.
+template <class T, bool HIGH> typename Lanes<T>::V butterfly(typename Lanes<T>::V a, typename Lanes<T>::V b, int stride) {
+    using Int = typename Lanes<T>::Int;
+    constexpr Int W = static_cast<Int>(WIDTH<T>);
+    typename Lanes<T>::I from{};
+    for (Int l = 0; l < W; ++l) {
+        const bool upper = (l & stride) != 0;
+        from[l] = HIGH ? (upper ? W + l : l + stride) : (upper ? W + l - stride : l);
+    }
+#if defined(__clang__)
+    typename Lanes<T>::V out;
+    for (Int l = 0; l < W; ++l) out[l] = from[l] < W ? a[from[l]] : b[from[l] - W];
+    return out;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
+
+// WIDTH x WIDTH numbers, turned over in registers.
+template <class T> inline void transpose(typename Lanes<T>::V (&m)[WIDTH<T>]) {
+#pragma GCC unroll 8
+    for (int stride = 1; stride < static_cast<int>(WIDTH<T>); stride *= 2)
+#pragma GCC unroll 32
+        for (int i = 0; i < static_cast<int>(WIDTH<T>); ++i)
+            if (!(i & stride)) {
+                const auto low = butterfly<T, false>(m[i], m[i + stride], stride);
+                m[i + stride] = butterfly<T, true>(m[i], m[i + stride], stride);
+                m[i] = low;
+            }
+}
+
 // One row per lane: panel[j * PANEL + r]. Missing rows of the last panel repeat the last row.
 template <class T> void pack(const Matrix<T> &X, std::size_t first, std::size_t rows, const T *shift, T *panel) {
-    for (std::size_t r = 0; r < PANEL<T>; ++r) {
+    constexpr std::size_t W = WIDTH<T>, P = PANEL<T>;
+    std::size_t done = 0; // columns
+    if (X.col_stride == 1 && rows == P)
+        for (; done + W <= X.d; done += W)
+            for (std::size_t r = 0; r < P; r += W) {
+                typename Lanes<T>::V m[W];
+                for (std::size_t i = 0; i < W; ++i) {
+                    m[i] = load(X.data + static_cast<std::ptrdiff_t>(first + r + i) * X.row_stride + done);
+                    if (shift) m[i] -= load(shift + done);
+                }
+                transpose<T>(m);
+                for (std::size_t j = 0; j < W; ++j) *reinterpret_cast<typename Lanes<T>::V *>(panel + (done + j) * P + r) = m[j];
+            }
+    for (std::size_t r = 0; r < P; ++r) {
         const T *x = X.data + static_cast<std::ptrdiff_t>(first + (r < rows ? r : rows - 1)) * X.row_stride;
-        T *out = panel + r;
-        if (shift)
-            for (std::size_t j = 0; j < X.d; ++j)
-                out[j * PANEL<T>] = x[static_cast<std::ptrdiff_t>(j) * X.col_stride] - shift[j];
-        else
-            for (std::size_t j = 0; j < X.d; ++j) out[j * PANEL<T>] = x[static_cast<std::ptrdiff_t>(j) * X.col_stride];
+        for (std::size_t j = done; j < X.d; ++j) {
+            const T v = x[static_cast<std::ptrdiff_t>(j) * X.col_stride];
+            panel[j * P + r] = shift ? v - shift[j] : v;
+        }
     }
 }
 

@@ -1,0 +1,200 @@
+"""A model on disk: a directory with ``manifest.json`` and the arrays and summary it names.
+
+Array and summary files carry their content's hash in their names and are written and synced first; replacing the
+manifest is the one step that publishes them. So a reader sees the old model or the new one, whatever happens in
+between. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from shoal.errors import DamagedFileError, NewerFormatError, Rejects, ShoalError
+from shoal.model.cluster_model import ClusterModel, Provenance
+from shoal.summary.coreset import Coreset
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_ARRAYS = ("centres", "weights", "scatter", "radii", "ids")
+
+
+def save_model(
+    model: ClusterModel, path: str | os.PathLike[str], *, summary: Coreset | None = None
+) -> ClusterModel:
+    """Write a model, and the summary it can go on learning from; answers the model with its version set.
+
+    An existing model at ``path`` is replaced in one step. A directory that holds anything else is left alone.
+
+    Raises
+    ------
+    ShoalError : ``path`` is a file or a directory that is not a model.
+    """
+    folder = Path(path)
+    if folder.exists() and not (folder.is_dir() and (_is_model(folder) or not any(folder.iterdir()))):
+        raise ShoalError(f"{folder} exists and is not a Shoal model; choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = safetensors.numpy.save({name: np.ascontiguousarray(getattr(model, name)) for name in _ARRAYS})
+    files = {"arrays": _write_blob(folder, "arrays", ".safetensors", arrays)}
+    if summary is not None:
+        files["summary"] = _write_blob(folder, "summary", ".shoal", summary.to_bytes())
+    manifest = _manifest(model) | {"files": files}
+    version = hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=8).hexdigest()
+    manifest["version"] = version
+    _replace(folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True).encode())
+    keep = {MANIFEST} | {entry["name"] for entry in files.values()}
+    for old in folder.iterdir():
+        if old.name not in keep and old.name.split("-")[0] in ("arrays", "summary"):
+            old.unlink(missing_ok=True)
+    return model.replace(version=version)
+
+
+def load_model(path: str | os.PathLike[str]) -> ClusterModel:
+    """Read a model.
+
+    Raises
+    ------
+    ShoalError : there is no model at ``path``.
+    DamagedFileError, NewerFormatError : it cannot be trusted, or a newer release wrote it.
+    """
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    try:
+        arrays = safetensors.numpy.load(_read_blob(folder, manifest["files"]["arrays"]))
+        provenance = dict(manifest["provenance"])
+        provenance["rejects"] = Rejects.from_dict(provenance["rejects"])
+        provenance["sources"] = tuple(provenance["sources"])
+        provenance["seconds"] = _number(provenance["seconds"])
+        return ClusterModel(
+            **{name: arrays[name] for name in _ARRAYS},
+            provenance=Provenance(**provenance),
+            metric=manifest["metric"],
+            feature_names=tuple(manifest["feature_names"]),
+            recipe=manifest["recipe"],
+            quality={name: _number(v) for name, v in manifest["quality"].items()},
+            steps=tuple(manifest["steps"]),
+            choice=manifest.get("choice"),
+            version=manifest["version"],
+            parent=manifest["parent"],
+        )
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        if isinstance(error, ShoalError):
+            raise
+        raise DamagedFileError(f"{folder}: the model cannot be read: {error!r}") from error
+
+
+def load_summary(path: str | os.PathLike[str]) -> Coreset:
+    """Read the summary a model was solved from.
+
+    Raises
+    ------
+    ShoalError : there is no model, or it was saved without its summary.
+    """
+    folder = Path(path)
+    files = _read_manifest(folder)["files"]
+    if "summary" not in files:
+        raise ShoalError(f"{folder} was saved without its summary, so it cannot go on learning or merge")
+    return Coreset.from_bytes(_read_blob(folder, files["summary"]))
+
+
+def _manifest(model: ClusterModel) -> dict[str, Any]:
+    provenance = asdict(model.provenance)
+    provenance["rejects"] = model.provenance.rejects.to_dict()
+    provenance["seconds"] = _plain(provenance["seconds"])
+    return {
+        "format": FORMAT,
+        "kind": "shoal.model",
+        "metric": model.metric,
+        "k": model.k,
+        "n_features": model.n_features,
+        "feature_names": list(model.feature_names),
+        "recipe": model.recipe,
+        "quality": {name: _plain(v) for name, v in model.quality.items()},
+        "steps": [dict(step) for step in model.steps],
+        "provenance": provenance,
+        "choice": model.choice,
+        "parent": model.parent,
+    }
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MANIFEST).read_bytes()).get("kind") == "shoal.model")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ShoalError(f"{folder} is not a Shoal model: it has no {MANIFEST}") from error
+    except ValueError as error:
+        raise DamagedFileError(f"{folder / MANIFEST} is not valid JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != "shoal.model":
+        raise DamagedFileError(f"{folder / MANIFEST} does not describe a Shoal model")
+    if manifest.get("format", 0) > FORMAT:
+        raise NewerFormatError(
+            f"{folder} has format {manifest['format']}, this release reads up to {FORMAT}; upgrade shoal to read it"
+        )
+    if "files" not in manifest or "arrays" not in manifest["files"]:
+        raise DamagedFileError(f"{folder / MANIFEST} names no arrays")
+    return manifest
+
+
+def _write_blob(folder: Path, stem: str, suffix: str, data: bytes) -> dict[str, str]:
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    name = f"{stem}-{digest[:12]}{suffix}"
+    _replace(folder / name, data)
+    return {"name": name, "blake2b": digest}
+
+
+def _read_blob(folder: Path, entry: dict[str, str]) -> bytes:
+    name = entry["name"]
+    if Path(name).name != name:
+        raise DamagedFileError(f"{folder / MANIFEST} names a file outside the model: {name!r}")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise DamagedFileError(f"{folder / name} cannot be read: {error}") from error
+    if hashlib.blake2b(data, digest_size=16).hexdigest() != entry["blake2b"]:
+        raise DamagedFileError(f"{folder / name} was cut short or changed; use another copy of the model")
+    return data
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write under a temporary name, sync, rename, sync the directory."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,340 @@
+"""Which k? Every criterion from one summary, a suggestion with its reasons, and "none" as an honest answer.
+
+The elbow of the inertia curve is drawn for people who expect it, but never decides: it has no theory, depends on
+the scale of the plot and shows up in uniform noise too (Schubert 2023, "Stop using the elbow criterion").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.errors import BadInputError
+from shoal.kernels import greedy_seeds, nearest
+from shoal.solve.k_means import SEEDS_PER_CENTRE, k_means, make_cover
+from shoal.solve.lloyd import Metric, Solution, lloyd
+from shoal.solve.quality import Quality, quality
+
+PROBE_ROWS = 2000
+"""Rows of the small samples on which stability and the gap are measured."""
+PAIRS = 3
+REFERENCES = 3
+CLEAR = 0.03
+"""Least gap, less twice its error, that counts as structure."""
+BIC_VOTES = 2
+"""The BIC counts twice where it has a minimum inside the range: then it is right most often (docs/choosing_k.md)."""
+STEADY = 0.8
+"""Stability a suggested k should have: adjusted Rand index between clusterings of independent samples."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """All figures of one k."""
+
+    quality: Quality
+    stability: float
+    """Mean adjusted Rand index between clusterings of disjoint samples, in about [0, 1]. 1 for k = 1."""
+    gap: float
+    """How much lower log inertia is than on data of the same shape without clusters (gap statistic, Tibshirani,
+    Walther and Hastie 2001), against the strictest of two uniform and a normal reference."""
+    gap_error: float
+    """Standard error of the gap."""
+
+    @property
+    def k(self) -> int:
+        """Number of clusters."""
+        return self.quality.k
+
+
+@dataclass(frozen=True)
+class KChoice:
+    """The answer to "which k"."""
+
+    candidates: tuple[Candidate, ...]
+    solutions: dict[int, Solution]
+    suggested: int | None
+    """None: no cluster structure found."""
+    confidence: float
+    """In [0, 1]: agreement of the criteria times the stability of the suggestion."""
+    votes: dict[str, int]
+    """What each criterion would choose."""
+    reasons: tuple[str, ...]
+
+    @property
+    def structure(self) -> bool:
+        """Whether the data is more clustered than data of the same shape without clusters."""
+        return self.suggested is not None
+
+    @property
+    def most_voted(self) -> int:
+        """The suggestion, or without one the k with the most votes; the least k tried if there were none."""
+        if self.suggested is not None or not self.votes:
+            return self.suggested or min(self.solutions)
+        return max(self.votes.values(), key=lambda k: (_count(self.votes, k), -k))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; figures that do not exist are None."""
+        rows = []
+        for c in self.candidates:
+            figures = asdict(c.quality) | {"stability": c.stability, "gap": c.gap, "gap_error": c.gap_error}
+            rows.append({name: v if np.isfinite(v) else None for name, v in figures.items()})
+        return {
+            "suggested": self.suggested,
+            "confidence": self.confidence,
+            "votes": self.votes,
+            "reasons": list(self.reasons),
+            "candidates": rows,
+        }
+
+
+def choose_k(
+    X: NDArray[Any],
+    weights: NDArray[np.float64],
+    ks: Iterable[int],
+    *,
+    rows: int | None = None,
+    metric: Metric = "euclidean",
+    seed: int = 0,
+    n_threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> KChoice:
+    """Solve for every k and weigh the criteria.
+
+    Parameters
+    ----------
+    X, weights : (m, d) points and (m,) weights, as a summary's ``points()`` answers.
+    ks : numbers of clusters to try, each at least 1.
+    rows : rows behind the points; default m.
+    progress : called with each k when it is solved.
+
+    Raises
+    ------
+    BadInputError : no k, or one larger than the number of points.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(c, 0.1, (100, 2)) for c in (0.0, 2.0, 5.0)])
+    >>> choose_k(X, np.ones(300), range(2, 7)).suggested
+    3
+    """
+    wanted = sorted(set(ks))
+    if not wanted or wanted[0] < 1:
+        raise BadInputError(f"cannot choose among k={wanted}", remedy="give one or more k of at least 1")
+    rng = np.random.default_rng([seed, 0xC0])
+    cover = None
+    if len(X) >= 2 * SEEDS_PER_CENTRE * wanted[-1]:
+        cover = make_cover(
+            X, weights, SEEDS_PER_CENTRE * wanted[-1], metric=metric, rng=rng, n_threads=n_threads
+        )
+    solutions = {}
+    for k in wanted:
+        solutions[k] = k_means(
+            X, k, weights=weights, metric=metric, seed=seed, cover=cover, n_threads=n_threads
+        )
+        if progress is not None:
+            progress(k)
+    probe = _resample(X, weights, 2 * PROBE_ROWS, rng)
+    gaps = _gaps(probe[:PROBE_ROWS], wanted, metric, rng)
+    candidates = tuple(
+        Candidate(
+            quality(X, weights, solutions[k], rows or len(X)),
+            _stability(X, weights, k, metric, rng),
+            *gaps[k],
+        )
+        for k in wanted
+    )
+    return _decide(candidates, solutions)
+
+
+def _decide(candidates: tuple[Candidate, ...], solutions: dict[int, Solution]) -> KChoice:
+    real = [c for c in candidates if c.k > 1]
+    if not real:
+        return KChoice(candidates, solutions, None, 0.0, {}, ("only k = 1 was tried",))
+    votes = _votes(real)
+    best = _most_voted(real, votes)
+    clear = max(c.gap - 2 * c.gap_error for c in real) > CLEAR
+    steady = max(c.stability for c in real) >= STEADY
+    if not clear or not steady:
+        why = []
+        if not clear:
+            why.append(
+                "no k fits better than it does on data of the same shape without clusters (gap statistic)"
+            )
+        if not steady:
+            most = max(real, key=lambda c: (c.stability, -c.k))
+            why.append(f"no k is stable: at best {most.stability:.2f} of 1 between samples, at k = {most.k}")
+        why.append(f"if k must be chosen all the same, {best.k} has the most votes")
+        sure = 1.0 if not clear and not steady else 0.6
+        return KChoice(candidates, solutions, None, sure, votes, tuple(why))
+    agree = _count(votes, best.k) / sum(_count(votes, k) for k in set(votes.values()))
+    return KChoice(
+        candidates, solutions, best.k, agree * max(best.stability, 0.0), votes, _reasons(best, votes, real)
+    )
+
+
+def _votes(real: list[Candidate]) -> dict[str, int]:
+    votes = {
+        "Calinski-Harabasz": max(real, key=lambda c: c.quality.calinski_harabasz).k,
+        "Davies-Bouldin": min(real, key=lambda c: c.quality.davies_bouldin).k,
+        "silhouette": max(real, key=lambda c: c.quality.silhouette).k,
+        "gap": _gap_rule(real),
+        "stability": max((c for c in real), key=lambda c: (round(c.stability, 2), c.k)).k,
+    }
+    lowest = min(real, key=lambda c: c.quality.bic).k
+    if lowest != real[-1].k or len(real) == 1:  # at the end of the range it has only been cut off
+        votes["BIC"] = lowest
+    return votes
+
+
+def _gap_rule(real: list[Candidate]) -> int:
+    """The first k whose gap the next one does not beat by more than its error."""
+    for now, after in pairwise(real):
+        if now.gap >= after.gap - after.gap_error and now.gap > 0:
+            return now.k
+    return max(real, key=lambda c: c.gap).k
+
+
+def _most_voted(real: list[Candidate], votes: dict[str, int]) -> Candidate:
+    def rank(c: Candidate) -> tuple[int, float]:
+        return _count(votes, c.k), c.stability
+
+    return max(real, key=rank)
+
+
+def _count(votes: dict[str, int], k: int) -> int:
+    return sum(BIC_VOTES if name == "BIC" else 1 for name, vote in votes.items() if vote == k)
+
+
+def _reasons(best: Candidate, votes: dict[str, int], real: list[Candidate]) -> tuple[str, ...]:
+    agree = [name for name, k in votes.items() if k == best.k]
+    others = [f"{name} says {k}" for name, k in votes.items() if k != best.k]
+    text = [f"{len(agree)} of {len(votes)} criteria choose k = {best.k}: {', '.join(agree)}"]
+    if others:
+        text.append("the others differ: " + ", ".join(others))
+    text.append(f"clusterings of independent samples agree to {best.stability:.2f} of 1 at this k")
+    text.append(f"it explains {best.quality.explained:.0%} of the variance")
+    if best.k == real[-1].k:
+        text.append("it is the largest k tried: try larger ones")
+    return tuple(text)
+
+
+def _quick(X: NDArray[Any], k: int, metric: Metric, rng: np.random.Generator) -> Solution:
+    runs = []
+    for _ in range(2):
+        chosen, _ = greedy_seeds(X, k, rng=rng, n_threads=1)
+        runs.append(lloyd(X, X[chosen], metric=metric, max_iter=30, tol=0.0, improvement=1e-3, n_threads=1))
+    return min(runs, key=lambda s: s.inertia)
+
+
+def _resample(
+    X: NDArray[Any], weights: NDArray[np.float64], size: int, rng: np.random.Generator
+) -> NDArray[Any]:
+    """Rows of equal weight: all of them if they are few and alike, else drawn by weight."""
+    if len(X) <= size and np.ptp(weights) == 0:
+        return X[rng.permutation(len(X))]
+    return X[rng.choice(len(X), size, p=weights / weights.sum())]
+
+
+def _stability(
+    X: NDArray[Any], weights: NDArray[np.float64], k: int, metric: Metric, rng: np.random.Generator
+) -> float:
+    """Mean agreement, on a third sample, of clusterings found on two disjoint halves of the points."""
+    if k == 1:
+        return 1.0
+    scores = []
+    for _ in range(PAIRS):
+        order = rng.permutation(len(X))
+        halves = order[: len(X) // 2], order[len(X) // 2 :]
+        if min(len(h) for h in halves) < k:
+            return float("nan")
+        judge = _resample(X, weights, PROBE_ROWS, rng)
+        labels = []
+        for half in halves:
+            part = _resample(X[half], weights[half], PROBE_ROWS, rng)
+            labels.append(
+                nearest(judge, _quick(part, min(k, len(part)), metric, rng).centres, n_threads=1).labels
+            )
+        scores.append(adjusted_rand(labels[0], labels[1]))
+    return float(np.mean(scores))
+
+
+def _gaps(
+    X: NDArray[Any], ks: list[int], metric: Metric, rng: np.random.Generator
+) -> dict[int, tuple[float, float]]:
+    """Gap and its error for each k: log inertia of references without clusters, less that of the data."""
+    ks_here = [k for k in ks if k <= len(X)]
+    mine = {k: _log_inertia(X, k, metric, rng) for k in ks_here}
+    families = [
+        [
+            {k: _log_inertia(ref, k, metric, rng) for k in ks_here}
+            for ref in (make(X, rng) for _ in range(REFERENCES))
+        ]
+        for make in (
+            (_uniform_box, _uniform_like, _normal_like) if metric == "euclidean" else (_directions_like,)
+        )
+    ]
+    out = {k: (float("nan"), float("nan")) for k in ks}
+    for k in ks_here:
+        strictest = (np.inf, 0.0)
+        for family in families:
+            logs = np.array([ref[k] for ref in family])
+            error = float(logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs)))
+            strictest = min(strictest, (float(logs.mean()) - mine[k], error))
+        out[k] = strictest
+    return out
+
+
+def _log_inertia(X: NDArray[Any], k: int, metric: Metric, rng: np.random.Generator) -> float:
+    return float(np.log(max(_quick(X, k, metric, rng).inertia, 1e-300)))
+
+
+def _normal_like(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Normal rows with the mean and covariance of X: random combinations of its rows."""
+    centred = X - X.mean(axis=0)
+    mix = rng.normal(size=(len(X), len(X))) / np.sqrt(len(X))
+    rows: NDArray[Any] = (mix @ centred).astype(X.dtype)
+    return rows
+
+
+def _uniform_box(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Uniform rows in the box around X."""
+    return rng.uniform(X.min(axis=0), X.max(axis=0), size=X.shape).astype(X.dtype)
+
+
+def _uniform_like(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Uniform rows in the box around X along its principal axes."""
+    centred = X - X.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    turned = centred @ axes.T
+    box = rng.uniform(turned.min(axis=0), turned.max(axis=0), size=turned.shape)
+    rows: NDArray[Any] = (box @ axes).astype(X.dtype)
+    return rows
+
+
+def _directions_like(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Unit rows with the mean direction and covariance of X."""
+    rows = _normal_like(X, rng) + X.mean(axis=0)
+    unit: NDArray[Any] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return unit.astype(X.dtype)
+
+
+def adjusted_rand(a: NDArray[np.integer[Any]], b: NDArray[np.integer[Any]]) -> float:
+    """Adjusted Rand index of two labelings (Hubert and Arabie 1985): 1 if they agree, about 0 if by chance.
+
+    >>> adjusted_rand(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]))
+    1.0
+    """
+    table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
+    np.add.at(table, (a, b), 1.0)
+
+    def pairs(counts: NDArray[np.float64]) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    both, one, two, n = pairs(table), pairs(table.sum(1)), pairs(table.sum(0)), len(a)
+    expected = one * two / max(n * (n - 1) / 2, 1)
+    most = (one + two) / 2
+    return 1.0 if most == expected else (both - expected) / (most - expected)

@@ -1,0 +1,184 @@
+"""k centres of weighted points: several starts, over-seeding, the best kept.
+
+Over-seeding first covers the points with about ten times as many centres as asked for, then solves that small
+problem many times: restarts are nearly free there, and the best of them lead to better optima than Lloyd on all rows
+from one start.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal.errors import BadInputError
+from shoal.kernels import as_floats, greedy_seeds, nearest
+from shoal.solve.lloyd import Metric, Solution, lloyd
+
+SEEDS_PER_CENTRE = 10
+COVER_STEPS = 3
+RESTARTS = 20
+DIRECT_STARTS = 10
+"""Starts on the points themselves, where there are too few of them to cover."""
+POLISHED = 3
+"""Best restarts that are moved on to all points."""
+GREED = 3
+"""Draws per seed on the cover, as a multiple of the usual ``2 + ln k``: cheap there, and finds better optima."""
+ROUGH, FINE = 1e-3, 5e-5
+"""A Lloyd run ends when a step improves by less than this share: while choosing a start, and for the chosen one."""
+
+
+def k_means(
+    X: ArrayLike,
+    k: int,
+    *,
+    weights: ArrayLike | None = None,
+    metric: Metric = "euclidean",
+    starts: int = 0,
+    seed: int = 0,
+    max_iter: int = 100,
+    improvement: float = FINE,
+    cover: Cover | None = None,
+    n_threads: int | None = None,
+) -> Solution:
+    """The best of a few good starts, moved by Lloyd to a local optimum.
+
+    Parameters
+    ----------
+    X : (n, d) points, n at least k; unit vectors for cosine.
+    k : clusters.
+    starts : direct greedy k-means++ starts beside the over-seeded ones.
+    seed : equal seeds give equal answers.
+    max_iter, improvement : end of the last Lloyd run.
+    cover : of the same points, to be shared by several k; made here if not given.
+
+    Raises
+    ------
+    BadInputError : fewer points than k.
+
+    >>> k_means([[0.0], [1.0], [8.0], [9.0]], 2).inertia
+    1.0
+    """
+    points = as_floats(X)
+    w = np.ones(len(points)) if weights is None else np.ascontiguousarray(weights, np.float64)
+    if not 1 <= k <= len(points):
+        raise BadInputError(
+            f"k={k} clusters asked of {len(points)} rows", remedy=f"choose k between 1 and {len(points)}"
+        )
+    rng = np.random.default_rng([seed, k])
+
+    def run(centres: NDArray[Any], end: float) -> Solution:
+        return lloyd(
+            points,
+            centres,
+            weights=w,
+            metric=metric,
+            max_iter=max_iter,
+            tol=0.0,
+            improvement=end,
+            n_threads=n_threads,
+        )
+
+    if k == 1:
+        return run(points[:1], improvement)
+    found: list[NDArray[Any]] = []
+    if len(points) >= 2 * SEEDS_PER_CENTRE * k:
+        if cover is None:
+            cover = make_cover(points, w, SEEDS_PER_CENTRE * k, metric=metric, rng=rng, n_threads=n_threads)
+        found += over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
+    direct = starts if found else max(starts, DIRECT_STARTS)
+    draws = _draws(k) if not found else None
+    for _ in range(direct):
+        chosen, _ = greedy_seeds(points, k, weights=w, candidates=draws, rng=rng, n_threads=n_threads)
+        found.append(points[chosen])
+    rough = [run(centres, ROUGH) for centres in found]
+    return run(min(rough, key=lambda s: s.inertia).centres, improvement)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Points stood in for by far fewer weighted centres, on which solving many times is nearly free."""
+
+    centres: NDArray[Any]
+    weights: NDArray[np.float64]
+
+
+def make_cover(
+    points: NDArray[Any],
+    weights: NDArray[np.float64],
+    size: int,
+    *,
+    metric: Metric,
+    rng: np.random.Generator,
+    n_threads: int | None = None,
+) -> Cover:
+    """At most ``size`` weighted centres: drawn far apart, then three Lloyd steps."""
+    seeds = cover_points(points, size, weights=weights, rng=rng, n_threads=n_threads)
+    solved = lloyd(
+        points, seeds, weights=weights, metric=metric, max_iter=COVER_STEPS, tol=0.0, n_threads=n_threads
+    )
+    full = solved.counts > 0
+    return Cover(solved.centres[full].astype(points.dtype), solved.counts[full])
+
+
+def over_seeded(
+    cover: Cover, k: int, *, metric: Metric, rng: np.random.Generator, n_threads: int | None = None
+) -> list[NDArray[np.float64]]:
+    """The best few sets of k centres of the cover, best first; empty if the cover has no more than k."""
+    C, W = cover.centres, cover.weights
+    if len(C) <= k:
+        return []
+    found = []
+    for _ in range(RESTARTS):
+        chosen, _ = greedy_seeds(C, k, weights=W, candidates=_draws(k), rng=rng, n_threads=n_threads)
+        found.append(
+            lloyd(
+                C, C[chosen], weights=W, metric=metric, max_iter=50, tol=0.0, improvement=ROUGH, n_threads=1
+            )
+        )
+    found.sort(key=lambda s: s.inertia)
+    return [s.centres for s in found[:POLISHED]]
+
+
+def _draws(k: int) -> int:
+    return GREED * (2 + int(math.log(k)))
+
+
+def cover_points(
+    points: NDArray[Any],
+    size: int,
+    *,
+    weights: NDArray[np.float64],
+    rng: np.random.Generator,
+    n_threads: int | None = None,
+) -> NDArray[Any]:
+    """About ``size`` distinct points drawn by squared distance to those drawn before, in a few rounds.
+
+    The rounds of k-means|| (Bahmani et al. 2012), each twice as large as the one before.
+    """
+    n = len(points)
+    size = min(size, n)
+    first = int(rng.choice(n, p=weights / weights.sum()))
+    chosen = [np.array([first])]
+    closest = nearest(points, points[chosen[0]], n_threads=n_threads).squared.astype(np.float64)
+    have, share = 1, max(1, math.ceil(size / 15))
+    while have < size:
+        cost = weights * closest
+        positive = int((cost > 0).sum())
+        take = min(share, size - have, positive)
+        if take == 0:
+            break  # all points lie on chosen ones
+        # the largest of cost / exponential draws: a weighted sample without repeats
+        with np.errstate(divide="ignore"):
+            keys = rng.exponential(size=n) / cost
+        new = np.argpartition(keys, take - 1)[:take]
+        new.sort()
+        chosen.append(new)
+        found = nearest(points, points[new], n_threads=n_threads)
+        closest = np.minimum(closest, found.squared)
+        have, share = have + take, 2 * share
+    drawn: NDArray[Any] = points[np.concatenate(chosen)]
+    return drawn
