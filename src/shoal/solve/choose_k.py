@@ -28,8 +28,9 @@ CLEAR = 0.03
 """Least gap, less twice its error, that counts as structure."""
 BIC_VOTES = 2
 """The BIC counts twice where it has a minimum inside the range: then it is right most often (docs/choosing_k.md)."""
-STEADY = 0.8
-"""Stability a suggested k should have: adjusted Rand index between clusterings of independent samples."""
+STEADY, UNSTABLE = 0.8, 0.5
+"""Stability (adjusted Rand index between clusterings of independent samples) below which a k is called unstable, and
+below which, where no k reaches it, there is nothing to suggest."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class KChoice:
     """None: no cluster structure found."""
     confidence: float
     """In [0, 1]: agreement of the criteria times the stability of the suggestion."""
+    reasons: tuple[str, ...]
     votes: dict[str, int]
     """What each criterion would choose."""
-    reasons: tuple[str, ...]
 
     @property
     def structure(self) -> bool:
@@ -131,12 +132,16 @@ def choose_k(
             X, weights, SEEDS_PER_CENTRE * wanted[-1], metric=metric, rng=rng, n_threads=n_threads
         )
     solutions = {}
-    for k in wanted:
-        solutions[k] = k_means(
-            X, k, weights=weights, metric=metric, seed=seed, cover=cover, n_threads=n_threads
-        )
+    for k in list(wanted):
+        found = k_means(X, k, weights=weights, metric=metric, seed=seed, cover=cover, n_threads=n_threads)
+        if not (found.counts > 0).all():  # fewer distinct points than clusters, for every larger k too
+            wanted = [w for w in wanted if w < k]
+            break
+        solutions[k] = found
         if progress is not None:
             progress(k)
+    if not wanted:
+        raise BadInputError("the rows are too few or too much alike for any k asked for", remedy="try smaller k")
     probe = _resample(X, weights, 2 * PROBE_ROWS, rng)
     gaps = _gaps(probe[:PROBE_ROWS], wanted, metric, rng)
     candidates = tuple(
@@ -153,27 +158,26 @@ def choose_k(
 def _decide(candidates: tuple[Candidate, ...], solutions: dict[int, Solution]) -> KChoice:
     real = [c for c in candidates if c.k > 1]
     if not real:
-        return KChoice(candidates, solutions, None, 0.0, {}, ("only k = 1 was tried",))
+        return KChoice(candidates, solutions, None, 0.0, ("only k = 1 was tried",), {})
     votes = _votes(real)
     best = _most_voted(real, votes)
     clear = max(c.gap - 2 * c.gap_error for c in real) > CLEAR
-    steady = max(c.stability for c in real) >= STEADY
-    if not clear or not steady:
-        why = []
-        if not clear:
-            why.append(
-                "no k fits better than it does on data of the same shape without clusters (gap statistic)"
-            )
-        if not steady:
-            most = max(real, key=lambda c: (c.stability, -c.k))
-            why.append(f"no k is stable: at best {most.stability:.2f} of 1 between samples, at k = {most.k}")
-        why.append(f"if k must be chosen all the same, {best.k} has the most votes")
-        sure = 1.0 if not clear and not steady else 0.6
-        return KChoice(candidates, solutions, None, sure, votes, tuple(why))
+    most = max(real, key=lambda c: (c.stability, -c.k))
+    if not clear or most.stability < UNSTABLE:
+        return KChoice(candidates, solutions, None, *_no_structure(clear, most, best), votes)
     agree = _count(votes, best.k) / sum(_count(votes, k) for k in set(votes.values()))
-    return KChoice(
-        candidates, solutions, best.k, agree * max(best.stability, 0.0), votes, _reasons(best, votes, real)
-    )
+    sure = agree * max(best.stability, 0.0)
+    return KChoice(candidates, solutions, best.k, sure, _reasons(best, votes, real), votes)
+
+
+def _no_structure(clear: bool, most: Candidate, best: Candidate) -> tuple[float, tuple[str, ...]]:
+    why = []
+    if not clear:
+        why.append("no k fits better than it does on data of the same shape without clusters (gap statistic)")
+    if most.stability < STEADY:
+        why.append(f"no k is stable: at best {most.stability:.2f} of 1 between samples, at k = {most.k}")
+    why.append(f"if k must be chosen all the same, {best.k} has the most votes")
+    return (0.6 if clear or most.stability >= STEADY else 1.0), tuple(why)
 
 
 def _votes(real: list[Candidate]) -> dict[str, int]:
@@ -216,6 +220,8 @@ def _reasons(best: Candidate, votes: dict[str, int], real: list[Candidate]) -> t
     if others:
         text.append("the others differ: " + ", ".join(others))
     text.append(f"clusterings of independent samples agree to {best.stability:.2f} of 1 at this k")
+    if best.stability < STEADY:
+        text.append("that is not stable: the groups are there, but their number is not sharp")
     text.append(f"it explains {best.quality.explained:.0%} of the variance")
     if best.k == real[-1].k:
         text.append("it is the largest k tried: try larger ones")

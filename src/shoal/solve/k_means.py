@@ -21,8 +21,8 @@ from shoal.solve.lloyd import Metric, Solution, lloyd
 SEEDS_PER_CENTRE = 10
 COVER_STEPS = 3
 RESTARTS = 20
-DIRECT_STARTS = 10
-"""Starts on the points themselves, where there are too few of them to cover."""
+DIRECT_STARTS = (10, 50)
+"""Fewest and most starts on the points themselves, where there are too few of them to cover."""
 POLISHED = 3
 """Best restarts that are moved on to all points."""
 GREED = 3
@@ -89,7 +89,7 @@ def k_means(
         if cover is None:
             cover = make_cover(points, w, SEEDS_PER_CENTRE * k, metric=metric, rng=rng, n_threads=n_threads)
         found += over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
-    direct = starts if found else max(starts, DIRECT_STARTS)
+    direct = starts if found else max(starts, _direct_starts(points, k))
     draws = _draws(k) if not found else None
     for _ in range(direct):
         chosen, _ = greedy_seeds(points, k, weights=w, candidates=draws, rng=rng, n_threads=n_threads)
@@ -141,6 +141,12 @@ def over_seeded(
         )
     found.sort(key=lambda s: s.inertia)
     return [s.centres for s in found[:POLISHED]]
+
+
+def _direct_starts(points: NDArray[Any], k: int) -> int:
+    """The smaller the problem, the more starts it is worth."""
+    fewest, most = DIRECT_STARTS
+    return min(max(10_000_000 // (points.size * k), fewest), most)
 
 
 def _draws(k: int) -> int:

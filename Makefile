@@ -1,0 +1,46 @@
+# Two commands matter: make demo, make test. Everything happens in .venv; nothing outside is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint check bench install clean
+
+help:            ## Show the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo: $(VENV)/installed  ## Cluster real data: one pass, which k, labels, pictures, reports
+	$(BIN)/shoal demo --out demo-out
+
+test: $(VENV)/test-installed  ## Install what is needed and run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test-installed  ## Format, style, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test  ## What the continuous integration runs
+
+bench: $(VENV)/test-installed  ## All benchmarks, side by side with the peers (slow)
+	$(BIN)/pip install -q --group bench
+	$(BIN)/python -m benchmarks.run
+
+install: $(VENV)/installed  ## Install into .venv
+
+clean:           ## Remove what was built
+	rm -rf $(VENV) build demo-out
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
+
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/shoal/kernels/*.?pp)
+
+$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+$(VENV)/test-installed: $(VENV)/installed
+	$(BIN)/python -m pip install -q --group test --group lint
+	touch $@

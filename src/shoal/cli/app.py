@@ -1,0 +1,56 @@
+"""The command line: its commands, and how errors leave it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from shoal.cli import assign, demo, fit, inspect, merge, plot, report, sweep, update
+from shoal.cli.console import out, print_error
+from shoal.engines.local import release
+from shoal.errors import ShoalError
+
+app = typer.Typer(
+    name="shoal",
+    help="Cluster tables of any size in one read: groups, labels, pictures, and which k.",
+    epilog="Start with: shoal demo — or: shoal fit data.csv -k 6 --out groups",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+
+for command in (fit, sweep, update, merge, assign, inspect, plot, report, demo):
+    app.command(command.__name__.rpartition(".")[2])(command.run)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the release and leave.")) -> None:
+    if version:
+        out.print(f"shoal {release()}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; exit code 2 and one line for what the user can mend."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except ShoalError as error:
+        print_error(str(error))
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        print_error("stopped")
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        code = 141
+    except OSError as error:
+        print_error(f"{error.filename or 'file'}: {error.strerror or error}")
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,134 @@
+"""What commands share on the terminal: progress, tables, one-line errors, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from shoal.engines.local import Clustering
+from shoal.engines.reading import Progress as Done
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+MOST_COLUMNS = 8
+MOST_CLUSTERS = 40
+
+
+@contextmanager
+def watching(verb: str) -> Iterator[Callable[[Done], None]]:
+    """A progress bar on a terminal (rows, rows/s, bytes left); nothing in a pipe."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn(verb),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[rows]:,} rows, {task.fields[speed]:,.0f}/s"),
+        TimeRemainingColumn(compact=True),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bar:
+        task = bar.add_task(verb, total=None, rows=0, speed=0.0)
+
+        def watch(done: Done) -> None:
+            speed = done.rows / max(done.seconds, 1e-9)
+            bar.update(task, total=done.total_bytes, completed=done.bytes_read, rows=done.rows, speed=speed)
+
+        yield watch
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on standard output, for machines."""
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_error(text: str) -> None:
+    """One clear line on standard error."""
+    err.print("shoal: ", style="bold red", end="")
+    err.print(text, markup=False)
+
+
+def summarise(clustering: Clustering) -> dict[str, Any]:
+    """A model as plain data: what ``--json`` prints."""
+    model = clustering.model
+    original = clustering.recipe.to_original(model.centres) if model.recipe is not None else model.centres
+    total = float(model.weights.sum())
+    return {
+        "k": model.k,
+        "metric": model.metric,
+        "version": model.version,
+        "parent": model.parent,
+        "rows_seen": model.provenance.rows_seen,
+        "rows_filtered": model.provenance.rows_filtered,
+        "rejected": model.provenance.rejects.to_dict(),
+        "rows_kept_in_summary": len(clustering.summary.points().X),
+        "sources": list(model.provenance.sources),
+        "seconds": round(model.provenance.seconds, 3),
+        "seed": model.provenance.seed,
+        "release": model.provenance.library_version,
+        "created": model.provenance.created,
+        "quality": {n: v if v == v else None for n, v in model.quality.items()},
+        "clusters": [
+            {
+                "id": int(model.ids[c]),
+                "share": float(model.weights[c]) / total,
+                "weight": float(model.weights[c]),
+                "median_distance": float(model.radii[c][10]),
+                "centre": dict(zip(model.feature_names, (float(v) for v in original[c]), strict=True)),
+            }
+            for c in range(model.k)
+        ],
+        "choice": model.choice,
+    }
+
+
+def print_clusters(clustering: Clustering) -> None:
+    """A table of the clusters, with centres in the units of the data."""
+    data = summarise(clustering)
+    names = list(clustering.model.feature_names)
+    shown = names[:MOST_COLUMNS]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("cluster", "share", "rows", "radius", *shown):
+        table.add_column(head, justify="right", overflow="fold")
+    for cluster in data["clusters"][:MOST_CLUSTERS]:
+        numbers = [f"{cluster['centre'][name]:.4g}" for name in shown]
+        size = f"{cluster['weight']:,.0f}"
+        table.add_row(
+            str(cluster["id"]), f"{cluster['share']:.1%}", size, f"{cluster['median_distance']:.3g}", *numbers
+        )
+    out.print(table)
+    hidden = []
+    if len(names) > len(shown):
+        hidden.append(f"{len(names) - len(shown)} more columns")
+    if data["k"] > MOST_CLUSTERS:
+        hidden.append(f"{data['k'] - MOST_CLUSTERS} more clusters")
+    if hidden:
+        out.print(f"({', '.join(hidden)}: see --json or a report)", style="dim")
+
+
+def print_pass(clustering: Clustering) -> None:
+    """What was read, and what was left out."""
+    was = clustering.model.provenance
+    kept = len(clustering.summary.points().X)
+    text = f"{was.rows_seen:,} rows from {len(was.sources)} file{'s'[: len(was.sources) != 1]}"
+    text += f" in {was.seconds:.2f} s; the summary keeps {kept:,}"
+    if was.rows_filtered:
+        text += f"; {was.rows_filtered:,} filtered out"
+    out.print(text)
+    for reason, count in sorted(was.rejects.counts.items()):
+        err.print(f"rejected {count:,}: {reason} (first: {was.rejects.first[reason]})", style="yellow", markup=False)

@@ -1,0 +1,80 @@
+"""``shoal fit``: groups from one read of the data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shoal.cli import options as o
+from shoal.cli.console import out, print_clusters, print_json, print_pass, summarise, watching
+from shoal.engines import local
+
+
+def run(
+    sources: o.Sources,
+    k: Annotated[int, typer.Option("--k", "-k", help="Number of clusters.", min=1, show_default=False)],
+    out_dir: o.Out,
+    recipe: o.RecipeFile = None,
+    like: o.Like = None,
+    columns: o.Columns = None,
+    one_hot: o.OneHot = None,
+    top: o.Top = None,
+    other: o.OtherOption = None,
+    where: o.Where = None,
+    scale: o.ScaleOption = None,
+    nulls: o.NullsOption = None,
+    metric: o.MetricOption = None,
+    weight: o.Weight = None,
+    names: o.Names = None,
+    delimiter: o.Delimiter = None,
+    format: o.Format = None,
+    on_error: o.OnErrorOption = o.OnError.stop,
+    sample_rows: o.SampleRows = None,
+    max_bytes: o.MaxBytes = o.max_bytes_default(),
+    seed: o.Seed = 0,
+    threads: o.Threads = None,
+    json: o.Json = False,
+) -> None:
+    """Cluster files into k groups, in one read.
+
+    Examples:
+
+      shoal fit houses.csv -k 6 --columns longitude,latitude,income --out houses
+
+      shoal fit 'data/*.parquet' -k 20 --where "price > 0" --nulls skip --out groups
+
+      shoal fit embeddings.npy -k 50 --metric cosine --out topics
+    """
+    spec, from_file = o.features(
+        recipe,
+        like,
+        columns=columns,
+        one_hot=one_hot,
+        top=top,
+        other=other,
+        where=where,
+        scale=scale,
+        nulls=nulls,
+        metric=metric,
+        weight=weight,
+    )
+    read = o.reading(from_file, names=names, delimiter=delimiter, format=format, on_error=on_error)
+    with watching("reading") as watch:
+        found = local.fit(
+            sources,
+            k,
+            recipe=spec,
+            read=read,
+            budget=o.budget(sample_rows, max_bytes),
+            seed=seed,
+            n_threads=threads,
+            watch=watch,
+        )
+    found = found.save(out_dir)
+    if json:
+        print_json(summarise(found))
+        return
+    print_pass(found)
+    print_clusters(found)
+    out.print(f"saved to {out_dir}; next: shoal assign, shoal plot or shoal report {out_dir}", markup=False)

@@ -1,0 +1,120 @@
+"""``shoal sweep``: which k, from one read of the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from shoal.cli import options as o
+from shoal.cli.console import out, print_clusters, print_json, print_pass, summarise, watching
+from shoal.engines import local
+from shoal.report.pictures import criteria_curves, save_picture
+from shoal.solve.choose_k import KChoice
+
+
+def run(
+    sources: o.Sources,
+    ks: Annotated[
+        str, typer.Option("--k", "-k", help="Numbers of clusters: 2:12 (inclusive), 2:20:2 or 3,5,8.")
+    ] = "2:12",
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory for the model of the suggested k and elbow.png.")
+    ] = None,
+    recipe: o.RecipeFile = None,
+    like: o.Like = None,
+    columns: o.Columns = None,
+    one_hot: o.OneHot = None,
+    top: o.Top = None,
+    other: o.OtherOption = None,
+    where: o.Where = None,
+    scale: o.ScaleOption = None,
+    nulls: o.NullsOption = None,
+    metric: o.MetricOption = None,
+    weight: o.Weight = None,
+    names: o.Names = None,
+    delimiter: o.Delimiter = None,
+    format: o.Format = None,
+    on_error: o.OnErrorOption = o.OnError.stop,
+    sample_rows: o.SampleRows = None,
+    max_bytes: o.MaxBytes = o.max_bytes_default(),
+    seed: o.Seed = 0,
+    threads: o.Threads = None,
+    json: o.Json = False,
+) -> None:
+    """Answer every k from one read: the criteria, a suggestion with its reasons, and the elbow picture.
+
+    "No cluster structure found" is a possible answer; the model saved is then the one with the most votes.
+
+    Examples:
+
+      shoal sweep houses.csv --columns longitude,latitude,income -k 2:12
+
+      shoal sweep events.tsv.gz -k 2:12 --recipe events.toml --out events-k
+    """
+    spec, from_file = o.features(
+        recipe,
+        like,
+        columns=columns,
+        one_hot=one_hot,
+        top=top,
+        other=other,
+        where=where,
+        scale=scale,
+        nulls=nulls,
+        metric=metric,
+        weight=weight,
+    )
+    read = o.reading(from_file, names=names, delimiter=delimiter, format=format, on_error=on_error)
+    with watching("reading") as watch:
+        choice, best = local.sweep(
+            sources,
+            o.parse_ks(ks),
+            recipe=spec,
+            read=read,
+            budget=o.budget(sample_rows, max_bytes),
+            seed=seed,
+            n_threads=threads,
+            watch=watch,
+        )
+    if out_dir is not None:
+        best = best.save(out_dir)
+        save_picture(criteria_curves(choice.to_dict()), out_dir / "elbow.png")
+    if json:
+        print_json(summarise(best))
+        return
+    print_pass(best)
+    print_choice(choice)
+    print_clusters(best)
+    if out_dir is not None:
+        out.print(f"saved to {out_dir}; the curves are in {out_dir / 'elbow.png'}", markup=False)
+
+
+def print_choice(choice: KChoice) -> None:
+    """The criteria as a table, and the suggestion."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    heads = ("k", "inertia", "explained", "Calinski-H.", "Davies-B.", "silhouette", "BIC", "gap", "stability")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for c in choice.candidates:
+        q = c.quality
+        table.add_row(
+            f"{c.k}{'*' if c.k == choice.suggested else ' '}",
+            f"{q.inertia:.5g}",
+            f"{q.explained:.1%}",
+            f"{q.calinski_harabasz:.5g}",
+            f"{q.davies_bouldin:.3f}",
+            f"{q.silhouette:.3f}",
+            f"{q.bic:.6g}",
+            f"{c.gap:.3f}",
+            f"{c.stability:.2f}",
+        )
+    out.print(table)
+    if choice.suggested is None:
+        out.print(f"no cluster structure found (confidence {choice.confidence:.0%})", style="bold yellow")
+    else:
+        out.print(f"suggested k = {choice.suggested} (confidence {choice.confidence:.0%})", style="bold green")
+    for reason in choice.reasons:
+        out.print(f"  - {reason}", markup=False)

@@ -1,0 +1,347 @@
+"""The embedded engine: fit, sweep, update, merge and label on this machine, from one read of the data."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Self
+
+import numpy as np
+
+from shoal.engines.reading import OnError, Pass, Progress
+from shoal.errors import BadInputError, ShoalError
+from shoal.features.recipe import Recipe
+from shoal.features.spec import RecipeSpec
+from shoal.model.build import build_model
+from shoal.model.cluster_model import Assignment, ClusterModel, Provenance
+from shoal.model.persistence import load_model, load_summary, save_model
+from shoal.solve.choose_k import KChoice, choose_k
+from shoal.solve.k_means import k_means
+from shoal.sources.files import open_files
+from shoal.sources.options import ReadOptions
+from shoal.sources.protocol import Source
+from shoal.sources.tables import open_table
+from shoal.summary.coreset import DEFAULT_BYTES, Coreset
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of the data the summary may keep."""
+
+    k_max: int = 64
+    """Largest number of clusters that will be asked for."""
+    rows: int | None = None
+    """Default: the larger of 50,000 and 200 per cluster."""
+    max_bytes: int = DEFAULT_BYTES
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A model together with the summary it was solved from: it labels, goes on learning, and merges."""
+
+    model: ClusterModel
+    summary: Coreset
+
+    @property
+    def recipe(self) -> Recipe:
+        """How rows become vectors."""
+        if self.model.recipe is None:
+            raise ShoalError("the model was fitted on vectors and has no recipe for tables")
+        return Recipe.from_dict(dict(self.model.recipe))
+
+    def assign(self, data: Any, *, on_error: OnError = "raise") -> Assignment:
+        """Label all rows of a table in memory or of files; for large files see :func:`shoal.engines.labelling`."""
+        one = _new_pass(data, RecipeSpec(), self.recipe, ReadOptions(on_error=on_error), on_error, None)
+        parts = [self.model.assign(found.matrix) for _, found in one.features()]
+        return Assignment(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def update(
+        self, data: Any, *, k: int | None = None, read: ReadOptions | None = None, watch: Watch | None = None
+    ) -> Clustering:
+        """Learn more rows and solve again, in time proportional to the new rows; with the old k by default."""
+        read = read or ReadOptions()
+        began = time.monotonic()
+        one = _new_pass(data, self.recipe.spec, self.recipe, read, read.on_error, watch)
+        summary = Coreset.from_bytes(self.summary.to_bytes())
+        _fill(summary, one)
+        was = self.model.provenance
+        provenance = replace(
+            _provenance(one, summary, began),
+            rows_filtered=was.rows_filtered + one.filtered,
+            rejects=was.rejects.merge(one.rejects),
+            sources=(*was.sources, *one.source.names),
+        )
+        return _solved(summary, k or self.model.k, self.recipe, provenance, parent=self.model.version)
+
+    def merge(self, other: Clustering, *, k: int | None = None) -> Clustering:
+        """One clustering of the rows of both, with this one's k by default.
+
+        Raises
+        ------
+        ShoalError : the recipes differ, so that the vectors of the two cannot be compared.
+        """
+        if self.model.recipe != other.model.recipe:
+            raise ShoalError(
+                "the models turn rows into vectors in different ways (columns, scaling or categories); "
+                "fit the second with --like the first, then merge"
+            )
+        began = time.monotonic()
+        summary = self.summary.merge(other.summary)
+        a, b = self.model.provenance, other.model.provenance
+        provenance = Provenance(
+            rows_seen=summary.count,
+            rows_filtered=a.rows_filtered + b.rows_filtered,
+            rejects=a.rejects.merge(b.rejects),
+            seed=summary.seed,
+            sources=(*a.sources, *b.sources),
+            library_version=release(),
+            created=_now(),
+            seconds=time.monotonic() - began,
+        )
+        return _solved(summary, k or self.model.k, self.recipe, provenance, parent=self.model.version)
+
+    def solve(self, k: int) -> Clustering:
+        """Another number of clusters from the same summary, without another look at the data."""
+        return _solved(self.summary, k, self.recipe, self.model.provenance, parent=self.model.version)
+
+    def save(self, path: str | os.PathLike[str]) -> Self:
+        """Write the model directory; see :func:`shoal.model.persistence.save_model`."""
+        return replace(self, model=save_model(self.model, path, summary=self.summary))
+
+
+def fit(
+    data: Any,
+    k: int,
+    *,
+    recipe: RecipeSpec | Recipe | None = None,
+    read: ReadOptions | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+    n_threads: int | None = None,
+    watch: Watch | None = None,
+    **features: Any,
+) -> Clustering:
+    """Cluster a table in memory or files of any size into k groups, in one read.
+
+    Parameters
+    ----------
+    data : a path, glob or URI, a list of them, or a table (NumPy, pandas, polars, Arrow, SciPy sparse).
+    k : number of clusters.
+    recipe : which columns, and how they become numbers; or give its fields as keywords:
+        ``columns=("a", "b"), one_hot=("kind",), scale="none", where="a > 0", metric="cosine"``.
+    read : format, delimiter, column names, and ``on_error="skip"`` to count bad rows instead of stopping.
+    budget : rows and bytes the summary may keep.
+    seed : equal seeds give equal answers.
+    watch : called with a :class:`Progress` after every batch.
+
+    Raises
+    ------
+    BadInputError : with the file, row, column and remedy.
+
+    >>> import shoal
+    >>> houses = shoal.fit(np.array([[0.0], [1.0], [8.0], [9.0]]), 2)
+    >>> houses.model.centres.ravel(), houses.assign(np.array([[7.0]])).ids
+    (array([0.5, 8.5]), array([1]))
+    """
+    one, summary, began = _read(data, k, recipe, features, read, budget, seed, n_threads, watch)
+    return _solved(summary, k, one.recipe, _provenance(one, summary, began))
+
+
+def sweep(
+    data: Any,
+    ks: Iterable[int],
+    *,
+    recipe: RecipeSpec | Recipe | None = None,
+    read: ReadOptions | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+    n_threads: int | None = None,
+    watch: Watch | None = None,
+    solved: Callable[[int], None] | None = None,
+    **features: Any,
+) -> tuple[KChoice, Clustering]:
+    """Answer every k from one read: the criteria, the suggested k with reasons, and the clustering at that k.
+
+    Where no cluster structure is found, the clustering is the one at the k with the most votes. Other parameters as
+    in :func:`fit`; ``solved`` is called with each k when it is done.
+
+    >>> import shoal
+    >>> X = np.repeat([[0.0], [5.0], [9.0]], 50, axis=0) + np.linspace(0, 0.5, 150)[:, None]
+    >>> choice, best = shoal.sweep(X, range(2, 6)); choice.suggested, best.model.k
+    (3, 3)
+    """
+    wanted = sorted(set(ks))
+    if not wanted:
+        raise BadInputError("no k to try", remedy="give a range such as 2:12")
+    one, summary, began = _read(data, wanted[-1], recipe, features, read, budget, seed, n_threads, watch)
+    choice = sweep_summary(summary, wanted, one.recipe, n_threads=n_threads, solved=solved)
+    return choice, _chosen(choice, summary, one.recipe, _provenance(one, summary, began))
+
+
+def sweep_summary(
+    summary: Coreset,
+    ks: Iterable[int],
+    recipe: Recipe | None,
+    *,
+    n_threads: int | None = None,
+    solved: Callable[[int], None] | None = None,
+) -> KChoice:
+    """Every k from a summary that is there already."""
+    points = summary.points()
+    metric = recipe.spec.metric if recipe is not None else "euclidean"
+    return choose_k(
+        points.X,
+        points.weights,
+        ks,
+        rows=summary.count,
+        metric=metric,
+        seed=summary.seed,
+        n_threads=n_threads,
+        progress=solved,
+    )
+
+
+def load(path: str | os.PathLike[str]) -> Clustering:
+    """Read a saved clustering.
+
+    Raises
+    ------
+    ShoalError, DamagedFileError, NewerFormatError : see :mod:`shoal.model.persistence`.
+    """
+    return Clustering(load_model(path), load_summary(path))
+
+
+def open_data(data: Any, read: ReadOptions, *, text_columns: frozenset[str] = frozenset()) -> Source:
+    """A source from paths or from a table in memory."""
+    if isinstance(data, (str, os.PathLike)):
+        data = [data]
+    if isinstance(data, Sequence) and data and all(isinstance(p, (str, os.PathLike)) for p in data):
+        options = replace(read, text_columns=read.text_columns | text_columns)
+        return open_files(data, options=options)
+    return open_table(data, batch_rows=read.batch_rows)
+
+
+def release() -> str:
+    """Version of the installed package."""
+    try:
+        return version("shoal")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _read(
+    data: Any,
+    k: int,
+    recipe: RecipeSpec | Recipe | None,
+    features: dict[str, Any],
+    read: ReadOptions | None,
+    budget: Budget | None,
+    seed: int,
+    n_threads: int | None,
+    watch: Watch | None,
+) -> tuple[Pass, Coreset, float]:
+    began = time.monotonic()
+    read = read or ReadOptions()
+    if recipe is not None and features:
+        raise ShoalError(f"give either a recipe or {', '.join(features)}, not both")
+    learned = recipe if isinstance(recipe, Recipe) else None
+    spec = learned.spec if learned is not None else recipe or _spec(features)
+    assert isinstance(spec, RecipeSpec)  # the other case went into `learned`
+    one = _new_pass(data, spec, learned, read, read.on_error, watch)
+    size = budget or Budget()
+    summary = Coreset(
+        k_max=max(k, size.k_max),
+        rows=size.rows,
+        max_bytes=size.max_bytes,
+        seed=seed,
+        n_threads=n_threads,
+    )
+    _fill(summary, one)
+    return one, summary, began
+
+
+def _spec(features: dict[str, Any]) -> RecipeSpec:
+    for name in ("columns", "one_hot"):
+        if isinstance(features.get(name), list):
+            features[name] = tuple(features[name])
+    try:
+        return RecipeSpec(**features)
+    except TypeError as error:
+        raise ShoalError(f"fit does not know one of {', '.join(features)}: {error}") from error
+
+
+def _new_pass(
+    data: Any, spec: RecipeSpec, recipe: Recipe | None, read: ReadOptions, on_error: OnError, watch: Watch | None
+) -> Pass:
+    text = recipe.text_columns if recipe is not None else spec.text_columns
+    return Pass(open_data(data, read, text_columns=text), spec, recipe, on_error, watch)
+
+
+def _fill(summary: Coreset, one: Pass) -> None:
+    for batch, found in one.features():
+        summary.update(found.matrix, found.weight, key=batch.key, rows=found.rows)
+
+
+def _provenance(one: Pass, summary: Coreset, began: float) -> Provenance:
+    return Provenance(
+        rows_seen=summary.count,
+        rows_filtered=one.filtered,
+        rejects=one.rejects,
+        seed=summary.seed,
+        sources=tuple(one.source.names),
+        library_version=release(),
+        created=_now(),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _solved(
+    summary: Coreset, k: int, recipe: Recipe | None, provenance: Provenance, parent: str | None = None
+) -> Clustering:
+    began = time.monotonic()
+    points = summary.points()
+    metric = recipe.spec.metric if recipe is not None else "euclidean"
+    solution = k_means(
+        points.X, k, weights=points.weights, metric=metric, seed=summary.seed, n_threads=summary.n_threads
+    )
+    distinct = int((solution.counts > 0).sum())
+    if distinct < k:
+        raise BadInputError(
+            f"k={k} clusters asked of rows of which only {distinct} differ", remedy=f"choose k up to {distinct}"
+        )
+    model = build_model(
+        points.X,
+        points.weights,
+        solution,
+        provenance=replace(provenance, seconds=provenance.seconds + time.monotonic() - began),
+        metric=metric,
+        feature_names=recipe.feature_names if recipe is not None else (),
+        recipe=recipe.to_dict() if recipe is not None else None,
+        parent=parent or None,
+    )
+    return Clustering(model, summary)
+
+
+def _chosen(choice: KChoice, summary: Coreset, recipe: Recipe | None, provenance: Provenance) -> Clustering:
+    points = summary.points()
+    model = build_model(
+        points.X,
+        points.weights,
+        choice.solutions[choice.most_voted],
+        provenance=provenance,
+        metric=recipe.spec.metric if recipe is not None else "euclidean",
+        feature_names=recipe.feature_names if recipe is not None else (),
+        recipe=recipe.to_dict() if recipe is not None else None,
+        choice=choice.to_dict(),
+    )
+    return Clustering(model, summary)

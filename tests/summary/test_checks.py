@@ -1,0 +1,37 @@
+"""The checks of any summary, over those there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from shoal.summary.checks import all_checks
+from shoal.summary.coreset import Coreset
+
+SUMMARIES = {
+    "coreset": lambda seed: Coreset(k_max=5, seed=seed),
+    "small coreset": lambda seed: Coreset(k_max=5, rows=400, seed=seed),
+    "coreset of few bytes": lambda seed: Coreset(k_max=5, rows=5000, max_bytes=200_000, seed=seed),
+}
+
+
+@pytest.mark.parametrize("make", SUMMARIES.values(), ids=SUMMARIES.keys())
+@pytest.mark.parametrize("check", all_checks(), ids=lambda c: c.__name__)
+def test_check(check, make):
+    check(make)
+
+
+class Broken(Coreset):
+    """A summary that lets batch sizes matter and forgets part of a merge."""
+
+    def update(self, X, weights=None, **rest):
+        return super().update(X[: max(1, len(X) - 1)], None if weights is None else weights[: max(1, len(X) - 1)])
+
+
+def test_the_checks_can_fail():
+    failed = []
+    for check in all_checks():
+        try:
+            check(lambda seed: Broken(k_max=5, rows=400, seed=seed))
+        except AssertionError:
+            failed.append(check.__name__)
+    assert {"check_weights_add_up", "check_batch_size_does_not_matter"} <= set(failed)
