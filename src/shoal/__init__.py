@@ -1,11 +1,15 @@
 """Shoal clusters data in one pass: tables larger than memory, in one read."""
 
+from typing import TYPE_CHECKING, Any
+
 from shoal.engines.local import Budget, Clustering, fit, load, sweep
 from shoal.errors import BadInputError, ShoalError
-from shoal.estimators import KMeans, StreamingKMeans
 from shoal.features.recipe import RecipeSpec
 from shoal.sources.options import ReadOptions
 from shoal.summary.coreset import Coreset
+
+if TYPE_CHECKING:
+    from shoal.estimators import KMeans, StreamingKMeans
 
 __all__ = [
     "BadInputError",
@@ -21,3 +25,12 @@ __all__ = [
     "load",
     "sweep",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators are loaded when first asked for: scikit-learn takes a second to import."""
+    if name in ("KMeans", "StreamingKMeans"):
+        from shoal import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'shoal' has no attribute {name!r}")

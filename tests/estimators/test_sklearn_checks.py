@@ -17,7 +17,9 @@ def expected_to_fail(estimator):
         # scikit-learn excuses its own KMeans for the same reason: one random start draws other rows from repeated
         # data than from weighted data, so another local optimum may be found. The property that does hold (equal
         # answers from equal starts) is in test_k_means.py.
-        reasons |= {"check_sample_weight_equivalence_on_dense_data": "one random start may end in another local optimum"}
+        reasons |= {
+            "check_sample_weight_equivalence_on_dense_data": "one random start may end in another local optimum"
+        }
     return reasons
 
 

@@ -124,7 +124,9 @@ def test_memory_layout_does_not_matter(variant, d, dtype):
         found = kernels.nearest(same, C, second=True)
         np.testing.assert_array_equal(found.labels, plain.labels, err_msg=name)
         np.testing.assert_allclose(found.squared, plain.squared, rtol=1e-6, err_msg=name)
-        np.testing.assert_allclose(kernels.accumulate(same, C).sums, totals.sums, rtol=1e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            kernels.accumulate(same, C).sums, totals.sums, rtol=1e-6, atol=1e-6, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("d", [2, 70, 200])

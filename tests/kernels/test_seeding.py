@@ -18,7 +18,9 @@ def oracle(X, k, weights, draws, rng):
     for step in range(k):
         share = weights if step == 0 else weights * closest
         cumulated = np.cumsum(share)
-        trials = np.searchsorted(cumulated, uniforms[step][: 1 if step == 0 else draws] * cumulated[-1], side="right")
+        trials = np.searchsorted(
+            cumulated, uniforms[step][: 1 if step == 0 else draws] * cumulated[-1], side="right"
+        )
         costs = [(weights * np.minimum(closest, ((X - X[t]) ** 2).sum(1))).sum() for t in trials]
         best = trials[int(np.argmin(costs))]
         chosen.append(best)
@@ -27,7 +29,9 @@ def oracle(X, k, weights, draws, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "d", "k", "draws"), [(1, 1, 1, 1), (63, 2, 5, 3), (200, 17, 20, 4), (1000, 3, 7, 1)])
+@pytest.mark.parametrize(
+    ("n", "d", "k", "draws"), [(1, 1, 1, 1), (63, 2, 5, 3), (200, 17, 20, 4), (1000, 3, 7, 1)]
+)
 def test_seeds_equal_those_of_a_plain_implementation(n, d, k, draws, dtype):
     X = np.random.default_rng(n).normal(size=(n, d)).astype(dtype)
     w = np.random.default_rng(1).random(n)
@@ -63,7 +67,10 @@ def test_fortran_and_strided_rows_give_the_same_seeds():
     X = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
     wide = np.zeros((1000, 12), np.float32)
     wide[::2, ::2] = X
-    seeds = [kernels.greedy_seeds(A, 9, rng=np.random.default_rng(1))[0] for A in (X, np.asfortranarray(X), wide[::2, ::2])]
+    seeds = [
+        kernels.greedy_seeds(A, 9, rng=np.random.default_rng(1))[0]
+        for A in (X, np.asfortranarray(X), wide[::2, ::2])
+    ]
     np.testing.assert_array_equal(seeds[0], seeds[1])
     np.testing.assert_array_equal(seeds[0], seeds[2])
 

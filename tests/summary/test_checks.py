@@ -24,7 +24,9 @@ class Broken(Coreset):
     """A summary that lets batch sizes matter and forgets part of a merge."""
 
     def update(self, X, weights=None, **rest):
-        return super().update(X[: max(1, len(X) - 1)], None if weights is None else weights[: max(1, len(X) - 1)])
+        return super().update(
+            X[: max(1, len(X) - 1)], None if weights is None else weights[: max(1, len(X) - 1)]
+        )
 
 
 def test_the_checks_can_fail():

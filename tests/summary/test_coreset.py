@@ -20,7 +20,9 @@ def summary(X, w=None, *, key, keep=300, seed=0, start=0):
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_any_grouping_and_order_of_merges_is_the_same_bit_for_bit(sizes, random):
-    parts = [summary(rows(n, seed=i), key=i) if n else Coreset(k_max=4, rows=300) for i, n in enumerate(sizes)]
+    parts = [
+        summary(rows(n, seed=i), key=i) if n else Coreset(k_max=4, rows=300) for i, n in enumerate(sizes)
+    ]
     expected = None
     for _ in range(3):
         left = list(parts)
@@ -101,7 +103,10 @@ def test_weighted_equals_repeated_in_expectation():
     def cost(points):
         return float(points.weights @ ((points.X - X.mean(axis=0)) ** 2).sum(axis=1))
 
-    a = [cost(Coreset(k_max=4, rows=200, seed=s).update(X, times.astype(float), key=1).points()) for s in range(40)]
+    a = [
+        cost(Coreset(k_max=4, rows=200, seed=s).update(X, times.astype(float), key=1).points())
+        for s in range(40)
+    ]
     b = [cost(Coreset(k_max=4, rows=200, seed=s).update(repeated, key=1).points()) for s in range(40)]
     truth = float(times @ ((X - X.mean(axis=0)) ** 2).sum(axis=1))
     for found in (a, b):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from shoal.cli import assign, demo, fit, inspect, merge, plot, report, sweep, update
@@ -37,20 +36,16 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the relea
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 2 and one line for what the user can mend."""
     try:
-        code = app(arguments, standalone_mode=False)
+        app(arguments)  # usage errors are told by the library, with exit code 2 as well
     except ShoalError as error:
         print_error(str(error))
-        code = 2
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except (click.Abort, KeyboardInterrupt):
+        sys.exit(2)
+    except KeyboardInterrupt:
         print_error("stopped")
-        code = 130
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
-        code = 141
+        sys.exit(141)
     except OSError as error:
         print_error(f"{error.filename or 'file'}: {error.strerror or error}")
-        code = 2
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(2)

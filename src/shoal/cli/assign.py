@@ -57,4 +57,8 @@ def run(
     for cluster, size in done.sizes.items():
         out.print(f"  cluster {cluster}: {size:,} ({size / max(done.assigned, 1):.1%})")
     for reason, count in sorted(done.rejects.counts.items()):
-        err.print(f"rejected {count:,}: {reason} (first: {done.rejects.first[reason]})", style="yellow", markup=False)
+        err.print(
+            f"rejected {count:,}: {reason} (first: {done.rejects.first[reason]})",
+            style="yellow",
+            markup=False,
+        )

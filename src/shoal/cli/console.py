@@ -22,10 +22,11 @@ from rich.table import Table
 from shoal.engines.local import Clustering
 from shoal.engines.reading import Progress as Done
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 MOST_COLUMNS = 8
+"""Columns of a table of centres in a pipe; on a terminal as many as fit."""
 MOST_CLUSTERS = 40
 
 
@@ -101,10 +102,8 @@ def print_clusters(clustering: Clustering) -> None:
     """A table of the clusters, with centres in the units of the data."""
     data = summarise(clustering)
     names = list(clustering.model.feature_names)
-    shown = names[:MOST_COLUMNS]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("cluster", "share", "rows", "radius", *shown):
-        table.add_column(head, justify="right", overflow="fold")
+    shown = names[: _columns_that_fit(names)]
+    table = new_table("cluster", "share", "rows", "radius", *shown)
     for cluster in data["clusters"][:MOST_CLUSTERS]:
         numbers = [f"{cluster['centre'][name]:.4g}" for name in shown]
         size = f"{cluster['weight']:,.0f}"
@@ -121,6 +120,24 @@ def print_clusters(clustering: Clustering) -> None:
         out.print(f"({', '.join(hidden)}: see --json or a report)", style="dim")
 
 
+def new_table(*heads: str) -> Table:
+    """A plain table of numbers; it is printed whole, however narrow the terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True, min_width=len(head))
+    return table
+
+
+def _columns_that_fit(names: list[str]) -> int:
+    if not out.is_terminal:
+        return MOST_COLUMNS
+    room, fit = out.width - 36, 0  # the four columns before the centre's
+    for name in names:
+        room -= max(len(name), 7) + 2
+        fit += room >= 0
+    return max(fit, 1)
+
+
 def print_pass(clustering: Clustering) -> None:
     """What was read, and what was left out."""
     was = clustering.model.provenance
@@ -131,4 +148,6 @@ def print_pass(clustering: Clustering) -> None:
         text += f"; {was.rows_filtered:,} filtered out"
     out.print(text)
     for reason, count in sorted(was.rejects.counts.items()):
-        err.print(f"rejected {count:,}: {reason} (first: {was.rejects.first[reason]})", style="yellow", markup=False)
+        err.print(
+            f"rejected {count:,}: {reason} (first: {was.rejects.first[reason]})", style="yellow", markup=False
+        )

@@ -1,4 +1,8 @@
-"""``shoal demo``: the whole tool on real data that ships inside scikit-learn."""
+"""``shoal demo``: the whole tool on real data that ships inside scikit-learn.
+
+scikit-learn and the report (matplotlib) are imported where they are used: loading them takes longer than most
+commands take to run.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,23 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import matplotlib.image
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits, load_sample_image
 
 from shoal.cli.console import out, print_clusters, print_pass, watching
 from shoal.cli.sweep import print_choice
 from shoal.engines import local
 from shoal.engines.labelling import label_files
 from shoal.engines.local import Clustering
-from shoal.report import pictures
-from shoal.report.html import write_report
-from shoal.report.view import View
 
 
 def run(
-    out_dir: Annotated[Path, typer.Option("--out", "-o", help="Directory for everything it makes.")] = Path("demo-out"),
+    out_dir: Annotated[Path, typer.Option("--out", "-o", help="Directory for everything it makes.")] = Path(
+        "demo-out"
+    ),
 ) -> None:
     """Cluster the pixels of a photograph and handwritten digits: one pass, which k, labels, pictures, reports.
 
@@ -43,6 +44,8 @@ def run(
 
 
 def _photograph(folder: Path) -> None:
+    from sklearn.datasets import load_sample_image
+
     out.rule("Colours of a photograph: 273,280 pixels, one pass")
     image = load_sample_image("china.jpg")
     height, width, _ = image.shape
@@ -59,21 +62,26 @@ def _photograph(folder: Path) -> None:
     mean = done.inertia / done.assigned
     out.print(f"{done.assigned:,} labels written; mean squared distance to the centre {mean:.1f} of 255²")
     _repaint(folder, found, image.astype(np.uint8), (height, width))
-    _pictures(folder / "china", found, ("map", "sizes"))
-    write_report(found.model, found.summary.points(), folder / "china.html")
+    _draw(folder / "china", found, ("map", "sizes"))
 
 
 def _repaint(folder: Path, found: Clustering, image: NDArray[np.uint8], shape: tuple[int, int]) -> None:
     """The photograph in the twelve colours that were found, beside the original."""
+    import matplotlib.image
+
     labels = found.model.assign(image.reshape(-1, 3).astype(np.float32)).positions
     painted = found.model.centres.round().astype(np.uint8)[labels].reshape(*shape, 3)
     matplotlib.image.imsave(folder / "china-12-colours.png", np.concatenate([image, painted], axis=1))
 
 
 def _digits(folder: Path) -> None:
+    from sklearn.datasets import load_digits
+
     out.rule("Handwritten digits: which k?")
     digits = load_digits()
-    table = pa.table({"pixels": pa.FixedSizeListArray.from_arrays(digits.data.astype(np.float32).ravel(), 64)})
+    table = pa.table(
+        {"pixels": pa.FixedSizeListArray.from_arrays(digits.data.astype(np.float32).ravel(), 64)}
+    )
     file = folder / "digits.parquet"
     pq.write_table(table, file)
     with watching("reading") as watch:
@@ -81,16 +89,22 @@ def _digits(folder: Path) -> None:
     best = best.save(folder / "digits")
     print_pass(best)
     print_choice(choice)
-    _pictures(folder / "digits", best, ("map", "choice"))
-    write_report(best.model, best.summary.points(), folder / "digits.html", choice=choice.to_dict())
+    _draw(folder / "digits", best, ("map", "choice"))
 
 
-def _pictures(stem: Path, found: Clustering, kinds: tuple[str, ...]) -> None:
-    view = View.of(found.model, found.summary.points())
+def _draw(stem: Path, found: Clustering, kinds: tuple[str, ...]) -> None:
+    """The pictures asked for and the report, as ``stem-KIND.png`` and ``stem.html``."""
+    from shoal.report import pictures
+    from shoal.report.html import write_report
+    from shoal.report.view import View
+
+    points = found.summary.points()
+    view = View.of(found.model, points)
     draw: dict[str, Any] = {
         "map": lambda: pictures.cluster_map(view),
         "sizes": lambda: pictures.size_bars(view),
-        "choice": lambda: pictures.criteria_curves(found.model.choice),
+        "choice": lambda: pictures.criteria_curves(found.model.choice or {}),
     }
     for kind in kinds:
         pictures.save_picture(draw[kind](), stem.with_name(f"{stem.name}-{kind}.png"))
+    write_report(found.model, points, stem.with_suffix(".html"), choice=found.model.choice)

@@ -31,7 +31,7 @@ def run(
     format: o.Format = None,
     on_error: o.OnErrorOption = o.OnError.stop,
     sample_rows: o.SampleRows = None,
-    max_bytes: o.MaxBytes = o.max_bytes_default(),
+    max_bytes: o.MaxBytes = o.MAX_BYTES,
     seed: o.Seed = 0,
     threads: o.Threads = None,
     json: o.Json = False,

@@ -17,6 +17,8 @@ from shoal.features.spec import RecipeSpec
 from shoal.sources.options import ReadOptions
 from shoal.summary.coreset import DEFAULT_BYTES
 
+MAX_BYTES = f"{DEFAULT_BYTES >> 20}MiB"
+"""Default of --max-bytes."""
 _COLUMNS, _READING, _SIZE = "Columns", "Reading", "Size and speed"
 
 
@@ -61,10 +63,14 @@ class OnError(StrEnum):
 
 Sources = Annotated[
     list[str],
-    typer.Argument(help="Files, globs, directories, s3:// URIs, or - for standard input.", show_default=False),
+    typer.Argument(
+        help="Files, globs, directories, s3:// URIs, or - for standard input.", show_default=False
+    ),
 ]
 Model = Annotated[Path, typer.Argument(help="Directory of a fitted model.", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Directory to write the model to.", show_default=False)]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Directory to write the model to.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal answers.", rich_help_panel=_SIZE)]
 Threads = Annotated[int | None, typer.Option(help="Default: all processors.", min=1, rich_help_panel=_SIZE)]
@@ -82,7 +88,9 @@ SampleRows = Annotated[
 
 Columns = Annotated[
     str | None,
-    typer.Option(help="Columns to cluster by: a,b,c. Default: all numbers and vectors.", rich_help_panel=_COLUMNS),
+    typer.Option(
+        help="Columns to cluster by: a,b,c. Default: all numbers and vectors.", rich_help_panel=_COLUMNS
+    ),
 ]
 OneHot = Annotated[str | None, typer.Option(help="Columns of categories: a,b.", rich_help_panel=_COLUMNS)]
 Top = Annotated[
@@ -91,7 +99,9 @@ Top = Annotated[
 ]
 OtherOption = Annotated[
     Other | None,
-    typer.Option(help="Rarer categories: a column of their own (default), or drop the row.", rich_help_panel=_COLUMNS),
+    typer.Option(
+        help="Rarer categories: a column of their own (default), or drop the row.", rich_help_panel=_COLUMNS
+    ),
 ]
 Where = Annotated[
     str | None,
@@ -99,7 +109,9 @@ Where = Annotated[
 ]
 ScaleOption = Annotated[
     Scale | None,
-    typer.Option(help="Default auto: standardise two or more columns, leave vectors.", rich_help_panel=_COLUMNS),
+    typer.Option(
+        help="Default auto: standardise two or more columns, leave vectors.", rich_help_panel=_COLUMNS
+    ),
 ]
 NullsOption = Annotated[
     Nulls | None, typer.Option(help="Missing values: stop (default), or ...", rich_help_panel=_COLUMNS)
@@ -110,21 +122,29 @@ MetricOption = Annotated[
 Weight = Annotated[str | None, typer.Option(help="Column of row weights.", rich_help_panel=_COLUMNS)]
 RecipeFile = Annotated[
     Path | None,
-    typer.Option("--recipe", help="TOML file with any of these; options win over it.", rich_help_panel=_COLUMNS),
+    typer.Option(
+        "--recipe", help="TOML file with any of these; options win over it.", rich_help_panel=_COLUMNS
+    ),
 ]
 Like = Annotated[
     Path | None,
-    typer.Option(help="Take columns, scaling and categories of this model, to merge later.", rich_help_panel=_COLUMNS),
+    typer.Option(
+        help="Take columns, scaling and categories of this model, to merge later.", rich_help_panel=_COLUMNS
+    ),
 ]
 
 Names = Annotated[
     str | None,
-    typer.Option(help="Column names of a file without header: a,b,c or a file of names.", rich_help_panel=_READING),
+    typer.Option(
+        help="Column names of a file without header: a,b,c or a file of names.", rich_help_panel=_READING
+    ),
 ]
 Delimiter = Annotated[str | None, typer.Option(help="Default: found out.", rich_help_panel=_READING)]
 Format = Annotated[
     str | None,
-    typer.Option(help="parquet, csv, tsv, arrow, jsonl, npy, npz. Default: by name.", rich_help_panel=_READING),
+    typer.Option(
+        help="parquet, csv, tsv, arrow, jsonl, npy, npz. Default: by name.", rich_help_panel=_READING
+    ),
 ]
 OnErrorOption = Annotated[
     OnError, typer.Option(help="Bad rows: stop, or skip and count.", rich_help_panel=_READING)
@@ -161,7 +181,8 @@ def features(
     if like is not None:
         if changes or recipe is not None:
             raise BadInputError(
-                f"--like takes the whole recipe of {like}", remedy=f"leave out {', '.join(changes) or '--recipe'}"
+                f"--like takes the whole recipe of {like}",
+                remedy=f"leave out {', '.join(changes) or '--recipe'}",
             )
         return load(like).recipe, {}
     spec, read = load_recipe(recipe) if recipe is not None else (RecipeSpec(), {})
@@ -228,13 +249,10 @@ def parse_ks(text: str) -> list[int]:
     except ValueError:
         found = set()
     if not found or min(found) < 1:
-        raise BadInputError(f"-k {text!r} is no range of cluster numbers", remedy="write 2:12, 2:20:2 or 3,5,8")
+        raise BadInputError(
+            f"-k {text!r} is no range of cluster numbers", remedy="write 2:12, 2:20:2 or 3,5,8"
+        )
     return sorted(found)
-
-
-def max_bytes_default() -> str:
-    """The default of --max-bytes as a person would write it."""
-    return f"{DEFAULT_BYTES >> 20}MiB"
 
 
 def _split(text: str | None) -> tuple[str, ...] | None:

@@ -12,8 +12,6 @@ from shoal.cli import options as o
 from shoal.cli.console import out
 from shoal.engines.local import load
 from shoal.errors import BadInputError
-from shoal.report import pictures
-from shoal.report.view import View
 
 
 class Kind(StrEnum):
@@ -39,7 +37,8 @@ def run(
     model: o.Model,
     out_file: Annotated[Path, typer.Option("--out", "-o", help=".png, .svg or .pdf.", show_default=False)],
     kind: Annotated[
-        Kind, typer.Option(help="The clusters, their sizes, a heat map of centres, the k curves, or the solve.")
+        Kind,
+        typer.Option(help="The clusters, their sizes, a heat map of centres, the k curves, or the solve."),
     ] = Kind.map,
     x: Annotated[str | None, typer.Option(help="Column across.")] = None,
     y: Annotated[str | None, typer.Option(help="Column up.")] = None,
@@ -55,6 +54,9 @@ def run(
 
       shoal plot houses --kind centres --out centres.png
     """
+    from shoal.report import pictures  # loads matplotlib: only when drawn
+    from shoal.report.view import View
+
     found = load(model)
     view = View.of(found.model, found.summary.points())
     if kind is Kind.map:

@@ -10,7 +10,6 @@ import typer
 from shoal.cli import options as o
 from shoal.cli.console import out
 from shoal.engines.local import load
-from shoal.report.html import write_report
 
 
 def run(
@@ -23,6 +22,8 @@ def run(
 
       shoal report houses --out houses.html
     """
+    from shoal.report.html import write_report  # loads matplotlib: only when drawn
+
     found = load(model)
     write_report(found.model, found.summary.points(), out_file, choice=found.model.choice)
     out.print(f"written to {out_file}", markup=False)

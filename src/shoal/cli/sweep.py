@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from shoal.cli import options as o
-from shoal.cli.console import out, print_clusters, print_json, print_pass, summarise, watching
+from shoal.cli.console import new_table, out, print_clusters, print_json, print_pass, summarise, watching
 from shoal.engines import local
-from shoal.report.pictures import criteria_curves, save_picture
 from shoal.solve.choose_k import KChoice
 
 
@@ -21,7 +19,8 @@ def run(
         str, typer.Option("--k", "-k", help="Numbers of clusters: 2:12 (inclusive), 2:20:2 or 3,5,8.")
     ] = "2:12",
     out_dir: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Directory for the model of the suggested k and elbow.png.")
+        Path | None,
+        typer.Option("--out", "-o", help="Directory for the model of the suggested k and elbow.png."),
     ] = None,
     recipe: o.RecipeFile = None,
     like: o.Like = None,
@@ -39,7 +38,7 @@ def run(
     format: o.Format = None,
     on_error: o.OnErrorOption = o.OnError.stop,
     sample_rows: o.SampleRows = None,
-    max_bytes: o.MaxBytes = o.max_bytes_default(),
+    max_bytes: o.MaxBytes = o.MAX_BYTES,
     seed: o.Seed = 0,
     threads: o.Threads = None,
     json: o.Json = False,
@@ -80,6 +79,8 @@ def run(
             watch=watch,
         )
     if out_dir is not None:
+        from shoal.report.pictures import criteria_curves, save_picture  # loads matplotlib: only when drawn
+
         best = best.save(out_dir)
         save_picture(criteria_curves(choice.to_dict()), out_dir / "elbow.png")
     if json:
@@ -94,10 +95,9 @@ def run(
 
 def print_choice(choice: KChoice) -> None:
     """The criteria as a table, and the suggestion."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = ("k", "inertia", "explained", "Calinski-H.", "Davies-B.", "silhouette", "BIC", "gap", "stability")
-    for head in heads:
-        table.add_column(head, justify="right")
+    table = new_table(
+        "k", "inertia", "explained", "Cal.-H.", "Dav.-B.", "silhouette", "BIC", "gap", "stability"
+    )
     for c in choice.candidates:
         q = c.quality
         table.add_row(
@@ -115,6 +115,8 @@ def print_choice(choice: KChoice) -> None:
     if choice.suggested is None:
         out.print(f"no cluster structure found (confidence {choice.confidence:.0%})", style="bold yellow")
     else:
-        out.print(f"suggested k = {choice.suggested} (confidence {choice.confidence:.0%})", style="bold green")
+        out.print(
+            f"suggested k = {choice.suggested} (confidence {choice.confidence:.0%})", style="bold green"
+        )
     for reason in choice.reasons:
         out.print(f"  - {reason}", markup=False)

@@ -277,7 +277,12 @@ def _spec(features: dict[str, Any]) -> RecipeSpec:
 
 
 def _new_pass(
-    data: Any, spec: RecipeSpec, recipe: Recipe | None, read: ReadOptions, on_error: OnError, watch: Watch | None
+    data: Any,
+    spec: RecipeSpec,
+    recipe: Recipe | None,
+    read: ReadOptions,
+    on_error: OnError,
+    watch: Watch | None,
 ) -> Pass:
     text = recipe.text_columns if recipe is not None else spec.text_columns
     return Pass(open_data(data, read, text_columns=text), spec, recipe, on_error, watch)
@@ -317,7 +322,8 @@ def _solved(
     distinct = int((solution.counts > 0).sum())
     if distinct < k:
         raise BadInputError(
-            f"k={k} clusters asked of rows of which only {distinct} differ", remedy=f"choose k up to {distinct}"
+            f"k={k} clusters asked of rows of which only {distinct} differ",
+            remedy=f"choose k up to {distinct}",
         )
     model = build_model(
         points.X,

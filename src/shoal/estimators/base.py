@@ -48,11 +48,15 @@ class CentreEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         squared = nearest(rows, self.cluster_centers_, n_threads=self.n_threads).squared.astype(np.float64)
         return -float(np.dot(squared, _check_sample_weight(sample_weight, rows, dtype=np.float64)))
 
-    def fit_transform(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> NDArray[Any]:
+    def fit_transform(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Fit, then the distances of the same rows to every centre."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def fit_predict(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int32]:
+    def fit_predict(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[np.int32]:
         """Fit, then the labels of the same rows."""
         labels: NDArray[np.int32] = self.fit(X, sample_weight=sample_weight).labels_
         return labels
@@ -75,5 +79,7 @@ class CentreEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
 
 def largest_first(solution: Solution) -> NDArray[np.intp]:
     """An order of the centres that does not depend on how they were found: by size, then by coordinates."""
-    order: NDArray[np.intp] = np.lexsort((*np.round(solution.centres, 9).T[::-1], -np.round(solution.counts, 6)))
+    order: NDArray[np.intp] = np.lexsort(
+        (*np.round(solution.centres, 9).T[::-1], -np.round(solution.counts, 6))
+    )
     return order

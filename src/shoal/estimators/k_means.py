@@ -95,7 +95,9 @@ class KMeans(CentreEstimator):
         rows = self._validated(X, reset=True)
         if len(rows) < self.n_clusters:
             raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}.")
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        weights = (
+            None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        )
         if weights is not None and not weights.sum() > 0:
             raise ValueError("sample_weight adds up to zero: give at least one row a positive weight")
         random = check_random_state(self.random_state)

@@ -181,7 +181,9 @@ class StreamingKMeans(CentreEstimator):
         )
 
     def _take(self, rows: NDArray[Any], sample_weight: ArrayLike | None) -> None:
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        weights = (
+            None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        )
         self.summary_.update(rows, weights)
         self._solved_for: tuple[int, int] | None = None
 

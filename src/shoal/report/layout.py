@@ -56,7 +56,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     if not np.isfinite(raw) or raw <= 0:
         return [low]
     power = 10.0 ** np.floor(np.log10(raw))
-    step = next(float(s * power) for s in (1, 2, 2.5, 5, 10) if s * power >= raw * (1 - 1e-9))
+    step = next(float(s * power) for s in (1, 2, 5, 10) if s * power >= raw * (1 - 1e-9))
     first = int(np.ceil(low / step - 1e-9))
     last = int(np.floor(high / step + 1e-9))
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]

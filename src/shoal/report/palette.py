@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FIRST = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#92dadd", "#a96b59", "#e76300", "#b9ac70", "#717581", "#94a4a2",
+    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#a96b59", "#e76300", "#92dadd", "#b9ac70", "#717581", "#94a4a2",
 )  # fmt: skip
 INK, PAPER = "#12252e", "#ffffff"
 

@@ -163,7 +163,8 @@ def by_tsne(view: View) -> Projection:
 
 def east_and_north(view: View) -> tuple[int, int] | None:
     """Positions of the first pair of columns that are a longitude and a latitude, such as ``Geo_Long``, ``Geo_Lat``."""
-    easts, norths = {}, {}
+    easts: dict[tuple[str, ...], int] = {}
+    norths: dict[tuple[str, ...], int] = {}
     for j, column in enumerate(view.columns):
         words = _words(column.name)
         if column.is_category or not words:

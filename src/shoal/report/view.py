@@ -55,7 +55,7 @@ class View:
     >>> model = build_model(X, w, k_means(X, 2), provenance=Provenance(rows_seen=4), feature_names=("age",))
     >>> view = View.of(model, WeightedPoints(X, w))
     >>> view.names, view.shares, view.traits[1][0].text
-    (('cluster 0', 'cluster 1'), array([0.75, 0.25]), 'age well below: 0.00 (6.75 overall)')
+    (('cluster 0', 'cluster 1'), array([0.75, 0.25]), 'age well below: 0.0 (6.8 overall)')
     """
 
     model: ClusterModel
@@ -203,9 +203,10 @@ def _columns(
 ) -> tuple[tuple[Column, ...], FloatArray, FloatArray]:
     """The columns, and what turns the model's units into theirs: ``x * scale + shift``."""
     d = model.n_features
+    categories: list[str | None] = [None] * d
     if recipe is None:
         scale, shift = np.ones(d), np.zeros(d)
-        names, categories = list(model.feature_names), [None] * d
+        names = list(model.feature_names)
     else:
         shift = recipe.to_original(np.zeros((1, d)))[0]
         scale = recipe.to_original(np.ones((1, d)))[0] - shift

@@ -29,8 +29,8 @@ def value_text(value: float, spread: float = math.nan) -> str:
 def compact(value: float, step: float = 0.0) -> str:
     """A figure in little room; ``step`` is the least difference that must show.
 
-    >>> compact(1234567.0), compact(0.25), compact(-1500.0), compact(10020.0, 20.0)
-    ('1.23M', '0.25', '−1.5k', '10.02k')
+    >>> compact(1234567.0), compact(0.25), compact(-1500.0), compact(10020.0, 20.0), compact(2.5, 2.5)
+    ('1.23M', '0.25', '−1.5k', '10.02k', '2.5')
     """
     if not math.isfinite(value):
         return "–"
@@ -40,7 +40,9 @@ def compact(value: float, step: float = 0.0) -> str:
     size, unit = next(((s, u) for s, u in units if abs(value) >= s), (1.0, ""))
     if not step > 0:
         return f"{value / size:.3g}{unit}".replace("-", "−")
-    places = min(max(math.ceil(-math.log10(step / size) - 1e-9), 0), 9)
+    # The fewest places in which the step is exact, so that neighbours such as 2.5 and 5 keep their distance.
+    fine = step / size
+    places = next((p for p in range(9) if abs(round(fine * 10**p) - fine * 10**p) < 1e-6 * 10**p * fine), 9)
     text = f"{value / size:.{places}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}{unit}".replace("-", "−")
 
@@ -55,7 +57,7 @@ def percent_text(share: float) -> str:
         return "–"
     if 0 < share < 0.0005:
         return "<0.1%"
-    if 0.999 <= share < 1:
+    if 0.995 <= share < 1:
         return f"{math.floor(share * 1000) / 10:.1f}%"
     return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
 

@@ -141,7 +141,9 @@ def choose_k(
         if progress is not None:
             progress(k)
     if not wanted:
-        raise BadInputError("the rows are too few or too much alike for any k asked for", remedy="try smaller k")
+        raise BadInputError(
+            "the rows are too few or too much alike for any k asked for", remedy="try smaller k"
+        )
     probe = _resample(X, weights, 2 * PROBE_ROWS, rng)
     gaps = _gaps(probe[:PROBE_ROWS], wanted, metric, rng)
     candidates = tuple(

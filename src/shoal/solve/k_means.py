@@ -23,8 +23,8 @@ COVER_STEPS = 3
 RESTARTS = 20
 DIRECT_STARTS = (10, 50)
 """Fewest and most starts on the points themselves, where there are too few of them to cover."""
-POLISHED = 3
-"""Best restarts that are moved on to all points."""
+POLISHED = (3, 10)
+"""Fewest and most of the best restarts that are moved on to all points."""
 GREED = 3
 """Draws per seed on the cover, as a multiple of the usual ``2 + ln k``: cheap there, and finds better optima."""
 ROUGH, FINE = 1e-3, 5e-5
@@ -88,8 +88,9 @@ def k_means(
     if len(points) >= 2 * SEEDS_PER_CENTRE * k:
         if cover is None:
             cover = make_cover(points, w, SEEDS_PER_CENTRE * k, metric=metric, rng=rng, n_threads=n_threads)
-        found += over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
-    direct = starts if found else max(starts, _direct_starts(points, k))
+        best = over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
+        found += best[: _affordable(points, k, POLISHED)]
+    direct = starts if found else max(starts, _affordable(points, k, DIRECT_STARTS))
     draws = _draws(k) if not found else None
     for _ in range(direct):
         chosen, _ = greedy_seeds(points, k, weights=w, candidates=draws, rng=rng, n_threads=n_threads)
@@ -127,7 +128,7 @@ def make_cover(
 def over_seeded(
     cover: Cover, k: int, *, metric: Metric, rng: np.random.Generator, n_threads: int | None = None
 ) -> list[NDArray[np.float64]]:
-    """The best few sets of k centres of the cover, best first; empty if the cover has no more than k."""
+    """Sets of k centres of the cover, best first; none if the cover has no more than k."""
     C, W = cover.centres, cover.weights
     if len(C) <= k:
         return []
@@ -140,12 +141,12 @@ def over_seeded(
             )
         )
     found.sort(key=lambda s: s.inertia)
-    return [s.centres for s in found[:POLISHED]]
+    return [s.centres for s in found]
 
 
-def _direct_starts(points: NDArray[Any], k: int) -> int:
-    """The smaller the problem, the more starts it is worth."""
-    fewest, most = DIRECT_STARTS
+def _affordable(points: NDArray[Any], k: int, bounds: tuple[int, int]) -> int:
+    """The smaller the problem, the more tries it is worth."""
+    fewest, most = bounds
     return min(max(10_000_000 // (points.size * k), fewest), most)
 
 
@@ -182,9 +183,10 @@ def cover_points(
             keys = rng.exponential(size=n) / cost
         new = np.argpartition(keys, take - 1)[:take]
         new.sort()
+        new = new[np.sort(np.unique(points[new], axis=0, return_index=True)[1])]
         chosen.append(new)
         found = nearest(points, points[new], n_threads=n_threads)
         closest = np.minimum(closest, found.squared)
-        have, share = have + take, 2 * share
+        have, share = have + len(new), 2 * share
     drawn: NDArray[Any] = points[np.concatenate(chosen)]
     return drawn

@@ -137,12 +137,16 @@ def check_goes_on_after_bytes(make: Make) -> None:
     stayed = make(0).update(X[:1700])
     travelled = type(stayed).from_bytes(stayed.to_bytes())
     _demand(same(stayed, travelled), "bytes do not come back as the same summary")
-    _demand(same(stayed.update(X[1700:]), travelled.update(X[1700:])), "after bytes it goes on in another way")
+    _demand(
+        same(stayed.update(X[1700:]), travelled.update(X[1700:])), "after bytes it goes on in another way"
+    )
 
 
 def check_equal_histories_give_equal_bytes(make: Make) -> None:
     """Seeding is all the chance there is."""
-    _demand(same(make(3).update(rows(2500)), make(3).update(rows(2500))), "equal seeds give different summaries")
+    _demand(
+        same(make(3).update(rows(2500)), make(3).update(rows(2500))), "equal seeds give different summaries"
+    )
 
 
 def check_damaged_bytes_are_refused(make: Make) -> None:
@@ -151,7 +155,12 @@ def check_damaged_bytes_are_refused(make: Make) -> None:
     data = s.to_bytes()
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
-    for what, bad in (("cut", data[:-5]), ("flipped", bytes(flipped)), ("empty", b""), ("foreign", b"x" * 500)):
+    for what, bad in (
+        ("cut", data[:-5]),
+        ("flipped", bytes(flipped)),
+        ("empty", b""),
+        ("foreign", b"x" * 500),
+    ):
         try:
             type(s).from_bytes(bad)
         except DamagedFileError:
@@ -226,9 +235,9 @@ def check_memory_is_bounded(make: Make) -> None:
 def check_widths_must_agree(make: Make) -> None:
     """Rows or summaries of another width are an error."""
     s = make(0).update(rows(50))
-    for wrong in (lambda: s.update(rows(50, d=4)), lambda: s.merge(make(0).update(rows(50, d=4)))):
+    for wrong, given in ((s.update, rows(50, d=4)), (s.merge, make(0).update(rows(50, d=4)))):
         try:
-            wrong()
+            wrong(given)
         except ShoalError:
             continue
         raise AssertionError("rows of another width are taken in")

@@ -302,7 +302,8 @@ class _State:
         meta |= {"tau": self.sample.tau, "count": self.totals.count}
         meta |= {"stream_key": self.stream_key, "stream_rows": self.stream_rows, "starts": {}}
         for name in ("weight_limbs", "sum_limbs", "square_limbs"):
-            arrays[name], meta["starts"][name] = trim(getattr(self.totals, name))
+            limbs, negative, meta["starts"][name] = trim(getattr(self.totals, name))
+            arrays |= {name: limbs, f"{name}_negative": negative}
         if self.importance is not None:
             i = self.importance
             arrays |= {"rough_centres": i.centres, "rough_weight": i.cluster_weight}
@@ -319,9 +320,7 @@ class _State:
     @classmethod
     def restore(cls, owner: Coreset, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         out = cls(owner, meta["d"], np.dtype(meta["dtype"]))
-        limbs = {
-            n: untrim(arrays[n], meta["starts"][n]) for n in ("weight_limbs", "sum_limbs", "square_limbs")
-        }
+        limbs = {n: untrim(arrays[n], arrays[f"{n}_negative"], start) for n, start in meta["starts"].items()}
         out.totals = ExactTotals(meta["count"], **limbs)
         out.sample.m = meta["m"]
         out.sample.offer(Rows(*(arrays[f"kept_{f}"] for f in FIELDS)))

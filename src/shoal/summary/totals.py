@@ -99,18 +99,22 @@ class ExactTotals:
         return _exact(self.weight_limbs[0])
 
 
-def trim(limbs: Limbs) -> tuple[Limbs, int]:
-    """The columns of limbs between the outermost that are not zero, and the first one's position."""
-    used = np.flatnonzero(limbs.any(axis=0))
-    if not len(used):
-        return limbs[:, :0], 0
-    return limbs[:, used[0] : used[-1] + 1], int(used[0])
+def trim(limbs: Limbs) -> tuple[NDArray[np.uint32], NDArray[np.bool_], int]:
+    """Sums in little room: magnitudes between the outermost limbs in use, which are negative, the first position."""
+    negative = limbs[:, -1] < 0
+    magnitude = np.where(negative[:, None], -limbs, limbs)
+    _native.exact_merge(np.zeros_like(magnitude), magnitude)  # carries
+    used = np.flatnonzero(magnitude.any(axis=0))
+    start, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+    return magnitude[:, start:stop].astype(np.uint32), negative, start
 
 
-def untrim(limbs: Limbs, start: int) -> Limbs:
+def untrim(magnitude: NDArray[np.uint32], negative: NDArray[np.bool_], start: int) -> Limbs:
     """Inverse of :func:`trim`."""
-    out = np.zeros((len(limbs), _native.LIMBS), np.int64)
-    out[:, start : start + limbs.shape[1]] = limbs
+    out = np.zeros((len(magnitude), _native.LIMBS), np.int64)
+    out[:, start : start + magnitude.shape[1]] = magnitude
+    out[negative] *= -1
+    _native.exact_merge(np.zeros_like(out), out)
     return out
 
 

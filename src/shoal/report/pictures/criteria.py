@@ -17,7 +17,7 @@ ACROSS = 4
 LINE, MARK = "#7a8c94", "#d9480f"
 
 
-def criteria_curves(choice: Mapping[str, Any]) -> Figure:
+def criteria_curves(choice: Mapping[str, Any] | None) -> Figure:
     """Small multiples of all criteria that have figures.
 
     The suggested k is a band in each; the k that a criterion would choose by itself is a ring. Figures that do not
@@ -25,8 +25,10 @@ def criteria_curves(choice: Mapping[str, Any]) -> Figure:
 
     Parameters
     ----------
-    choice : as ``KChoice.to_dict()`` has it.
+    choice : as ``KChoice.to_dict()`` has it; None gives a figure that says there is nothing to compare.
     """
+    if choice is None or not choice.get("candidates"):
+        return _nothing()
     found = curves(choice)
     suggested = choice.get("suggested")
     across = min(ACROSS, max(len(found), 1))
@@ -42,6 +44,13 @@ def criteria_curves(choice: Mapping[str, Any]) -> Figure:
         fontsize=9.5,
         color=SOFT,
     )
+    return finish(figure)
+
+
+def _nothing() -> Figure:
+    figure = new_figure(6.4, 1.6)
+    figure.text(0.03, 0.62, "Only one k was tried", fontsize=12.5, fontweight="bold", color=INK)
+    figure.text(0.03, 0.36, "a sweep over several k answers which is right", fontsize=9.5, color=SOFT)
     return finish(figure)
 
 

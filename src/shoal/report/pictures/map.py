@@ -36,10 +36,10 @@ def cluster_map(view: View, x: str | None = None, y: str | None = None, projecti
     """
     placed = project(view, x, y, projection)
     wide = view.k <= MOST_IN_LEGEND
-    figure = new_figure(9.6 if wide else 8.6, 6.6)
+    frame = _frame(placed)
+    figure = new_figure(_width(placed, frame) + 1.6 * wide, 6.6)
     axes = figure.add_subplot()
     dress(axes)
-    frame = _frame(placed)
     _draw_points(axes, view, placed, frame)
     _set_frame(axes, placed, frame)
     _caption(axes, view, placed, frame)
@@ -57,6 +57,14 @@ def _frame(placed: Projection) -> Frame:
     return x, y
 
 
+def _width(placed: Projection, frame: Frame) -> float:
+    """Inches across: a map is as wide as its land."""
+    if placed.aspect is None:
+        return 8.2
+    (left, right), (bottom, top) = frame
+    return float(np.clip(5.5 * (right - left) / ((top - bottom) * placed.aspect) + 0.9, 4.6, 11.0))
+
+
 def _draw_points(axes: Any, view: View, placed: Projection, frame: Frame) -> None:
     n = len(placed.rows)
     if not n:
@@ -69,7 +77,7 @@ def _draw_points(axes: Any, view: View, placed: Projection, frame: Frame) -> Non
     relative = placed.weights / max(float(np.median(placed.weights)), 1e-300)
     base = np.clip(26_000 / n, 4.0, 60.0)
     size = base * np.clip(np.sqrt(relative), 0.4, 4.0)
-    colours[:, 3] = np.clip(1400 / n, 0.28, 0.9) * np.clip(relative**0.25, 0.6, 1.0)
+    colours[:, 3] = np.clip(1400 / n, 0.38, 0.9) * np.clip(relative**0.25, 0.6, 1.0)
     order = np.random.default_rng(0).permutation(n)  # no cluster lies on top of all others
     axes.scatter(
         *at[order].T,
