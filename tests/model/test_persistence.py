@@ -40,10 +40,12 @@ def fitted(k=3, n=500, d=2, metric="euclidean", seed=0):
 
 def equal(a: ClusterModel, b: ClusterModel) -> bool:
     arrays = all(
-        np.array_equal(getattr(a, n), getattr(b, n)) for n in ("centres", "weights", "scatter", "radii", "ids")
+        np.array_equal(getattr(a, n), getattr(b, n))
+        for n in ("centres", "weights", "scatter", "radii", "ids")
     )
     return arrays and all(
-        getattr(a, n) == getattr(b, n) for n in ("metric", "feature_names", "recipe", "steps", "choice", "parent")
+        getattr(a, n) == getattr(b, n)
+        for n in ("metric", "feature_names", "recipe", "steps", "choice", "parent")
     )
 
 

@@ -251,3 +251,14 @@ def test_text_colours_have_contrast():
             assert contrast(colour["ring"], colour[ground]) >= 3
         for ground in ("above", "below", "neutral"):
             assert contrast(colour["ink"], colour[ground]) >= 4.5
+
+
+def test_map_columns_are_offered_even_if_they_tell_little(build):
+    rng = np.random.default_rng(0)
+    names = (*(f"c{j}" for j in range(40)), "lat", "lon")
+    X = np.column_stack(
+        [rng.normal(size=(300, 40)) + 20 * (np.arange(300) % 2)[:, None], rng.uniform(40, 50, (300, 2))]
+    )
+    data = read(build, 2, names=names, X=X).data
+    assert [data["axes"][i]["label"] for i in data["start"]] == ["lon", "lat"]
+    assert data["aspect"]["pair"] == data["start"]

@@ -81,7 +81,7 @@ def test_pca_finds_the_direction_of_variance(build):
     rng = np.random.default_rng(0)
     X = np.outer(rng.normal(size=300), [3.0, 4.0, 0.0]) + rng.normal(0, 0.01, (300, 3))
     placed = project(View.of(*build(2, X=X)))
-    assert "100%" in placed.labels[0]
+    assert "(99.9% of the variance)" in placed.labels[0]
     assert placed.points[:, 1].std() < 0.05
 
 

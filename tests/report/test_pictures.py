@@ -182,3 +182,9 @@ def test_no_global_state_is_touched(build, tmp_path):
     save_picture(cluster_map(View.of(*build(3))), tmp_path / "a.svg")
     assert dict(matplotlib.rcParams) == before
     assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_a_criterion_that_abstains_has_no_ring(choice):
+    votes = {name: k for name, k in choice["votes"].items() if name != "BIC"}
+    axes = next(a for a in criteria_curves(choice | {"votes": votes}).axes if a.get_title("left") == "BIC")
+    assert not [line for line in axes.lines if len(line.get_xdata()) == 1]

@@ -41,8 +41,7 @@ class Parsed:
     def part(self, node: ast.AST) -> str:
         """The source of one part, for error messages, with back-ticked names as they were written."""
         text = ast.get_source_segment(self.source, node) or self.source
-        named = re.sub(r"_column_\d+_", lambda match: self.columns.get(match[0], match[0]), text)
-        return re.sub(" +", " ", named).strip()
+        return _as_written(text, self.columns)
 
     def fail(self, node: ast.AST, problem: str, remedy: str = GRAMMAR) -> BadInputError:
         """An error that points at ``node``."""
@@ -68,7 +67,8 @@ def parse_where(text: str) -> Parsed:
     try:
         tree = ast.parse(source, mode="eval")
     except SyntaxError as error:
-        near = (error.text or source)[max((error.offset or 1) - 1, 0) :][:20].strip() or "its end"
+        rest = (error.text or source)[max((error.offset or 1) - 1, 0) :]
+        near = _as_written(rest, columns)[:20] or "its end"
         raise BadInputError(
             "the condition cannot be understood", place=f"where, near {near!r}", remedy=GRAMMAR
         ) from error
@@ -77,6 +77,12 @@ def parse_where(text: str) -> Parsed:
     parsed = Parsed(tree.body, source, columns)
     _check(parsed, tree)
     return parsed
+
+
+def _as_written(source: str, columns: dict[str, str]) -> str:
+    """Column names in place of the identifiers that stand in for them."""
+    named = re.sub(r"_column_\d+_", lambda match: columns.get(match[0], match[0]), source)
+    return re.sub(" +", " ", named).strip()
 
 
 def _as_python(text: str) -> tuple[str, dict[str, str]]:

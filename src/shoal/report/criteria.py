@@ -73,7 +73,8 @@ def curves(choice: Mapping[str, Any]) -> tuple[Curve, ...]:
         if not any(map(math.isfinite, values)):
             continue
         errors = tuple(_number(row.get("gap_error")) for row in candidates) if key == "gap" else ()
-        best = votes.get(vote) if vote in votes else _extreme(ks, values, better)
+        # A criterion that has no vote abstains, as the BIC does where it only falls; without votes we look ourselves.
+        best = votes.get(vote) if votes else _extreme(ks, values, better)
         out.append(
             Curve(key, title, better, meaning, ks, values, errors, None if best is None else int(best))
         )

@@ -73,7 +73,10 @@ def _summary(view: View) -> list[str]:
     out = []
     if len(live) > 1:
         most, least = percent_text(float(live.max())), percent_text(float(live.min()))
-        out.append(f"The largest group holds {most} of the rows, the smallest {least}.")
+        same = f"Each group holds {most} of the rows."
+        out.append(
+            same if most == least else f"The largest group holds {most} of the rows, the smallest {least}."
+        )
     explained = view.model.quality.get("explained", math.nan)
     if math.isfinite(explained) and view.k > 1:
         out.append(f"Knowing a row’s group explains {percent_text(explained)} of the variance.")

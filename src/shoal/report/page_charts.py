@@ -43,8 +43,8 @@ def _panel(curve: Curve, suggested: int | None) -> dict[str, Any]:
         return round(TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM), 1)
 
     at = [(x(k), y(v)) if math.isfinite(v) else None for k, v in zip(curve.ks, curve.values, strict=True)]
-    up = ticks(low, high, 3)
-    wide = max(6.0, 0.6 * (x(first + 1) - x(first)) if last > first else 12.0)
+    up = ticks(low, high, 4)
+    wide = min(max(6.0, 0.6 * (x(first + 1) - x(first)) if last > first else 12.0), 16.0)
     best = curve.ks.index(curve.best) if curve.best in curve.ks else None
     return {
         "title": curve.title,

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.report.layout import limits, part_labels, ticks
-from shoal.report.projection import on_a_line, principal_axes, project
+from shoal.report.projection import Projection, principal_axes, project
 from shoal.report.thinning import thin
 from shoal.report.traits import telling_columns
 from shoal.report.view import View
-from shoal.report.wording import compact, count_text, percent_text
+from shoal.report.wording import compact, percent_text, sample_text
 
 FloatArray = NDArray[np.float64]
 
@@ -26,10 +26,12 @@ MOST_CELLS = 60_000
 
 def map_of(view: View) -> dict[str, Any]:
     """The static picture and the data behind it."""
-    shown = telling_columns(view.deviations, view.shares, MOST_COLUMNS)
+    placed = project(view)
+    telling = telling_columns(view.deviations, view.shares, MOST_COLUMNS)
+    shown = np.union1d(telling, np.array(placed.columns or (), np.int64))
     rows, weights = thin(view.labels, view.weights, view.k, min(MOST_POINTS, MOST_CELLS // (len(shown) + 2)))
     rows, weights = _shuffled(rows, weights)
-    axes, start, aspect = _axes(view, rows, weights, shown)
+    axes, start, aspect = _axes(view, placed, rows, weights, shown)
     relative = weights / max(float(np.median(weights)), 1e-300) if len(weights) else weights
     radii = np.round(2.4 * np.clip(relative**0.25, 0.75, 2.2), 2)
     data = {
@@ -59,12 +61,12 @@ def map_of(view: View) -> dict[str, Any]:
             for c in range(view.k)
         ],
     }
-    note = f"{count_text(len(rows), 'sampled row')} of {view.model.provenance.rows_seen:,}"
+    note = sample_text(len(rows), view.model.provenance.rows_seen)
     return {"data": data, "note": note, "columns_left": view.d - len(shown), **_picture(view, data, radii)}
 
 
 def _axes(
-    view: View, rows: NDArray[np.int64], weights: FloatArray, shown: NDArray[np.int64]
+    view: View, placed: Projection, rows: NDArray[np.int64], weights: FloatArray, shown: NDArray[np.int64]
 ) -> tuple[list[dict[str, Any]], list[int], dict[str, Any] | None]:
     """The axes to choose from, the two to start with, and the one pair that is a map."""
     axes = [
@@ -72,7 +74,6 @@ def _axes(
         for j in shown
     ]
     if view.d == 1:
-        placed = on_a_line(view)
         axes.append(
             _axis("height at random", placed.points[rows, 1], placed.centres[:, 1], weights) | {"plain": True}
         )
@@ -82,9 +83,9 @@ def _axes(
         label = f"principal component {i + 1} ({percent_text(share)} of the variance)"
         at, centres = (view.vectors[rows] - view.mean) @ axis, (view.model.centres - view.mean) @ axis
         axes.append(_axis(label, at, centres, weights))
-    placed = project(view)
-    place = {label: i for i, label in enumerate(axis["label"] for axis in axes)}
-    start = [place.get(label, len(shown) + i) for i, label in enumerate(placed.labels)]
+    start = [len(shown), len(shown) + 1]
+    if placed.columns is not None:
+        start = np.searchsorted(shown, np.array(placed.columns)).tolist()
     aspect = None if placed.aspect is None else {"pair": start, "ratio": placed.aspect}
     return axes, start, aspect
 

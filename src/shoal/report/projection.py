@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from shoal.errors import BadInputError
 from shoal.report.thinning import thin
 from shoal.report.view import View
+from shoal.report.wording import percent_text
 
 FloatArray = NDArray[np.float64]
 
@@ -38,6 +40,8 @@ class Projection:
     """(k, 2)."""
     labels: tuple[str, str]
     """Of the axes."""
+    columns: tuple[int, int] | None = None
+    """Positions of the two columns, if that is what the axes are."""
 
     @property
     def aspect(self) -> float | None:
@@ -88,7 +92,9 @@ def on_columns(view: View, x: int, y: int) -> Projection:
     pair = [x, y]
     kind = "map" if east_and_north(view) == (x, y) or _are_coordinates(view, x, y) else "columns"
     labels = (view.columns[x].label, view.columns[y].label)
-    return Projection(kind, _all(view), view.weights, view.points[:, pair], view.centres[:, pair], labels)
+    return Projection(
+        kind, _all(view), view.weights, view.points[:, pair], view.centres[:, pair], labels, (x, y)
+    )
 
 
 def on_a_line(view: View) -> Projection:
@@ -105,7 +111,8 @@ def by_pca(view: View) -> Projection:
     axes, explained = principal_axes(view)
     points, centres = (view.vectors - view.mean) @ axes.T, (view.model.centres - view.mean) @ axes.T
     labels = tuple(
-        f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(explained)
+        f"principal component {i + 1} ({percent_text(share)} of the variance)"
+        for i, share in enumerate(explained)
     )
     return Projection("pca", _all(view), view.weights, points, centres, (labels[0], labels[1]))
 
@@ -118,21 +125,27 @@ def principal_axes(view: View) -> tuple[FloatArray, tuple[float, float]]:
     X, w = view.vectors - view.mean, view.weights
     if len(X) < 2:
         X, w = view.model.centres - view.mean, np.maximum(view.model.weights, 0.0)
-    if view.d > PCA_WIDTH:
-        rows = np.random.default_rng(0).permutation(len(X))[:2000]
-        X, w = X[rows], w[rows]
     X = X * np.sqrt(w / max(w.sum(), 1e-300))[:, None]
-    _, size, axes = np.linalg.svd(X, full_matrices=False) if view.d > PCA_WIDTH else _svd_by_covariance(X)
-    axes = np.concatenate([axes[:2], np.zeros((max(0, 2 - len(axes)), view.d))])
+    if view.d > PCA_WIDTH:
+        X = X[np.random.default_rng(0).permutation(len(X))[:PCA_WIDTH]]
+    total = float(np.square(X).sum())
+    axes, variance = _first_two(X)
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
-    variance = np.concatenate([np.square(size), [0.0, 0.0]])
-    shares = variance / max(variance.sum(), 1e-300)
+    shares = variance / max(total, 1e-300)
     return axes * np.where(signs == 0, 1.0, signs)[:, None], (float(shares[0]), float(shares[1]))
 
 
-def _svd_by_covariance(X: FloatArray) -> tuple[None, FloatArray, FloatArray]:
-    values, vectors = np.linalg.eigh(X.T @ X)
-    return None, np.sqrt(np.maximum(values[::-1], 0.0)), np.asarray(vectors.T[::-1])
+def _first_two(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(2, d) unit vectors and (2,) sums of squares along them, from the smaller of the two Gram matrices."""
+    wide = X.shape[0] < X.shape[1]
+    gram = X @ X.T if wide else X.T @ X
+    size = len(gram)
+    values, vectors = eigh(gram, subset_by_index=[max(0, size - 2), size - 1])
+    axes, values = (vectors.T @ X if wide else vectors.T)[::-1], np.maximum(values[::-1], 0.0)
+    length = np.linalg.norm(axes, axis=1, keepdims=True)
+    axes = np.divide(axes, length, out=np.zeros_like(axes), where=length > 0)
+    missing = 2 - len(axes)
+    return np.pad(axes, ((0, missing), (0, 0))), np.pad(values, (0, missing))
 
 
 def by_tsne(view: View) -> Projection:

@@ -43,6 +43,8 @@ def compact(value: float, step: float = 0.0) -> str:
     # The fewest places in which the step is exact, so that neighbours such as 2.5 and 5 keep their distance.
     fine = step / size
     places = next((p for p in range(9) if abs(round(fine * 10**p) - fine * 10**p) < 1e-6 * 10**p * fine), 9)
+    if unit and places > 2 and abs(value) < 1e8:  # 10,039.5 reads better than 10.0395k
+        return f"{value:,.{max(places - round(math.log10(size)), 0)}f}".replace("-", "−")
     text = f"{value / size:.{places}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}{unit}".replace("-", "−")
 
@@ -72,6 +74,17 @@ def count_text(number: float, noun: str = "", plural: str = "") -> str:
     if not noun:
         return text
     return f"{text} {noun}" if round(number) == 1 else f"{text} {plural or noun + 's'}"
+
+
+def sample_text(shown: int, seen: int) -> str:
+    """How many of the rows a picture shows.
+
+    >>> sample_text(3000, 20640), sample_text(12, 12)
+    ('3,000 sampled rows of 20,640', 'all 12 rows')
+    """
+    if shown == seen and shown > 1:
+        return f"all {count_text(seen, 'row')}"
+    return f"{count_text(shown, 'sampled row')} of {seen:,}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -186,7 +186,7 @@ def check_callers_arrays_are_not_kept(make: Make) -> None:
     w = np.ones(len(X))
     before = X.copy()
     a, b = make(0).update(X, w), make(0).update(before, w)
-    _demand(bool((X == before).all()), "update changes the caller's rows")
+    _demand(bool((before == X).all()), "update changes the caller's rows")
     X[:] = 0
     w[:] = 7
     _demand(same(a, b), "the summary keeps the caller's arrays")

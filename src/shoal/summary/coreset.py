@@ -253,7 +253,12 @@ class _State:
         if self.stream_key is None and any(p.key is None for p in self.pending):
             self.stream_key = _content_key(X, self.seed)
         keys = [self.stream_key if p.key is None else p.key for p in self.pending]
-        ids = np.concatenate([row_ids(key or 0, p.rows) for key, p in zip(keys, self.pending, strict=True)])
+        ids = np.concatenate(
+            [
+                _ids(key or 0, p.rows, named=p.key is not None)
+                for key, p in zip(keys, self.pending, strict=True)
+            ]
+        )
         self.pending, self.pending_rows = [], 0
         if not w.all():  # rows that weigh nothing are counted, never kept
             X, w, ids = X[w > 0], w[w > 0], ids[w > 0]
@@ -262,21 +267,26 @@ class _State:
         if self.importance is None or self.importance.stale:
             self.importance = self._learn_importance(X, w)
         found = self.importance.find(X, self.n_threads)
+        if self.importance.is_surprised_by(found, w):
+            self.importance = self._learn_importance(X, w)
+            found = self.importance.find(X, self.n_threads)
         importance, priority = self.importance.score(found, w, ids, self.seed)
         self.importance.learn_from(found, w)
         self.sample.offer(Rows(X, w, importance, priority, ids))
 
     def _learn_importance(self, X: NDArray[Any], w: NDArray[np.float64]) -> Importance:
+        """Rough centres of what the sample stands for and of the block that is about to be scored."""
         size = max(2048, SEEDING_ROWS_PER_CENTRE * self.rough)
-        if not len(self.sample):  # the first block; the next one will learn from the sample
-            first = Importance.learn(X[:size], w[:size], self.rough, self.seed, self.n_threads)
-            first.weight_at_refresh = 0.0
-            return first
-        kept = self.sample.kept(size + 1)
-        # The first rows by priority are a priority sample themselves, with the next one's priority as tau.
-        tau = float(kept.priority[size]) if len(kept) > size else self.sample.tau
-        top = kept.take(slice(0, size))
-        return Importance.learn(top.X, _horvitz_thompson(top, tau), self.rough, self.seed, self.n_threads)
+        step = -(-len(X) // size)
+        block, block_w = X[::step], w[::step] * step
+        if len(self.sample):
+            kept = self.sample.kept(size + 1)
+            # The first rows by priority are a priority sample themselves, with the next one's priority as tau.
+            tau = float(kept.priority[size]) if len(kept) > size else self.sample.tau
+            top = kept.take(slice(0, size))
+            block = np.concatenate([top.X, block])
+            block_w = np.concatenate([_horvitz_thompson(top, tau), block_w])
+        return Importance.learn(block, block_w, self.rough, self.seed, self.n_threads)
 
     def merge(self, other: _State, owner: Coreset) -> _State:
         out = _State(owner, self.d, np.result_type(self.dtype, other.dtype))
@@ -337,6 +347,12 @@ class _State:
                 out.pending.append(_Pending(X, w, rows, key))
             out.pending_rows = len(keys)
         return out
+
+
+def _ids(key: int, rows: NDArray[np.int64], *, named: bool) -> NDArray[np.uint64]:
+    """Identities of rows; those of rows that came without a key are odd, and never taken for one another."""
+    ids = row_ids(key, rows)
+    return ids & ~np.uint64(1) if named else ids | np.uint64(1)
 
 
 def _horvitz_thompson(rows: Rows, tau: float) -> NDArray[np.float64]:

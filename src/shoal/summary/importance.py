@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from shoal.kernels import Nearest, accumulate, greedy_seeds, nearest, score
 
 SEEDING_ROWS_PER_CENTRE = 40
-SURPRISE = 4.0
-"""A block whose mean squared distance is this many times the running mean asks for new rough centres."""
+FAR, FAR_SHARE = 4.0, 0.2
+"""A block asks for new rough centres if this share of it is farther out than so many mean squared distances."""
 
 
 @dataclass
@@ -68,15 +68,19 @@ class Importance:
         mean = self.squared / W if W > 0 else 0.0
         return score(found, weights, mean_squared=mean, rarity=rarity, ids=ids, seed=seed)
 
-    def learn_from(self, found: Nearest, weights: NDArray[np.float64] | None) -> None:
-        """Count scored rows in the running figures, and notice when the centres no longer fit."""
-        w = np.ones(len(found.labels)) if weights is None else weights
-        block = float(w.sum())
-        squared = float(np.dot(w, found.squared.astype(np.float64)))
+    def is_surprised_by(self, found: Nearest, weights: NDArray[np.float64]) -> bool:
+        """Whether so many rows lie far out that the centres no longer fit, as in sorted or drifting data.
+
+        A few far rows are no reason: by lying far out they are important enough.
+        """
         before = self.squared / self.weight if self.weight > 0 else 0.0
+        return float(weights[found.squared > FAR * before].sum()) > FAR_SHARE * float(weights.sum())
+
+    def learn_from(self, found: Nearest, weights: NDArray[np.float64] | None) -> None:
+        """Count scored rows in the running figures; twice the weight asks for new centres."""
+        w = np.ones(len(found.labels)) if weights is None else weights
         self.cluster_weight = self.cluster_weight + np.bincount(
             found.labels, weights=w, minlength=len(self.centres)
         )
-        self.squared += squared
-        surprised = block > 0 and squared / block > SURPRISE * before
-        self.stale = self.stale or surprised or self.weight >= 2 * self.weight_at_refresh
+        self.squared += float(np.dot(w, found.squared.astype(np.float64)))
+        self.stale = self.weight >= 2 * self.weight_at_refresh

@@ -96,7 +96,8 @@ class PrioritySample:
         index = np.arange(self._n)
         if most is not None and most < self._n:
             index = np.argpartition(-priority, most - 1)[:most]
-        return index[np.lexsort((self._store.ids[index], -priority[index]))]
+        weights, ids = self._store.weights[index], self._store.ids[index]
+        return index[np.lexsort((weights, ids, -priority[index]))]
 
     def __len__(self) -> int:
         self.settle()
@@ -138,14 +139,15 @@ class PrioritySample:
         self._store = bigger
 
     def _drop_repeats(self) -> None:
+        """Keep one of the rows of equal identity; odd identities are of rows without a name and never equal."""
         ids = self._store.ids[: self._n]
         in_order = np.sort(ids)
-        if not (in_order[1:] == in_order[:-1]).any():
+        if not _repeats(in_order).any():
             return
         order = np.lexsort((-self._store.priority[: self._n], ids))  # of equal ids the highest priority first
         repeated = np.zeros(self._n, bool)
         ordered = ids[order]
-        repeated[order[1:]] = ordered[1:] == ordered[:-1]
+        repeated[order[1:]] = _repeats(ordered)
         self._compact(~repeated)
 
     def _compact(self, keep: NDArray[np.bool_]) -> None:
@@ -157,6 +159,12 @@ class PrioritySample:
             column = getattr(self._store, f)
             column[holes] = column[movers]
         self._n = left
+
+
+def _repeats(ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Of ordered identities, which but the first are even and equal to the one before."""
+    repeated: NDArray[np.bool_] = (ids[1:] == ids[:-1]) & (ids[1:] % 2 == 0)
+    return repeated
 
 
 def _allocate(n: int, d: int, dtype: np.dtype[np.floating]) -> Rows:

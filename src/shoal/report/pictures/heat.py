@@ -32,7 +32,7 @@ def centre_heatmap(view: View) -> Figure:
     with_values = k * d <= MOST_VALUES and d <= 16
     across = (0.85 if with_values else 0.38) * d + 3.2
     down = (0.36 if k <= 40 else 0.16) * k + 2.6
-    figure = new_figure(float(np.clip(across, 6.4, 17)), float(np.clip(down, 3.0, 18)))
+    figure = new_figure(float(np.clip(across, 6.4, 17)), float(np.clip(down, 3.4, 18)))
     axes = figure.add_subplot()
     dress(axes, grid="")
     image = axes.imshow(
@@ -52,7 +52,13 @@ def centre_heatmap(view: View) -> Figure:
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=8.5, labelcolor=SOFT)
-    bar.set_label("standard deviations from the mean", fontsize=9, color=SOFT)
+    bar.set_label(
+        "standard deviations\nfrom the mean"
+        if figure.get_figheight() < 5
+        else "standard deviations from the mean",
+        fontsize=9,
+        color=SOFT,
+    )
     title(axes, "What sets the clusters apart", heat_note(view, len(shown), values=with_values))
     return finish(figure)
 

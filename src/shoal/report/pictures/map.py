@@ -15,7 +15,7 @@ from shoal.report.layout import limits, part_labels
 from shoal.report.pictures.canvas import INK, SOFT, dress, finish, new_figure, title
 from shoal.report.projection import Projection, project
 from shoal.report.view import View
-from shoal.report.wording import count_text, percent_text
+from shoal.report.wording import count_text, percent_text, sample_text
 
 MOST_IN_LEGEND = 12
 VECTOR_POINTS = 2000
@@ -105,7 +105,7 @@ def _set_frame(axes: Any, placed: Projection, frame: Frame) -> None:
 def _caption(axes: Any, view: View, placed: Projection, frame: Frame) -> None:
     low, high = np.array(frame).T
     beyond = int(((placed.points < low) | (placed.points > high)).any(axis=1).sum())
-    told = f"{count_text(len(placed.rows), 'sampled row')} of {count_text(view.model.provenance.rows_seen)}"
+    told = sample_text(len(placed.rows), view.model.provenance.rows_seen)
     if beyond:
         told += f"; {beyond:,} beyond the frame, drawn on its border"
     if placed.kind == "tsne":
