@@ -93,11 +93,11 @@ def test_cosine_equals_euclidean_on_unit_rows(digits):
 
 
 BAD = {
-    "shape of init": (dict(n_clusters=3, init=np.zeros((2, 64))), "initial centers"),
-    "NaN in init": (dict(n_clusters=2, init=np.full((2, 64), np.nan)), "NaN"),
-    "unknown metric": (dict(metric="manhattan"), "metric"),
-    "zero clusters": (dict(n_clusters=0), "n_clusters"),
-    "too many clusters": (dict(n_clusters=5000), "n_clusters=5000"),
+    "shape of init": ({"n_clusters": 3, "init": np.zeros((2, 64))}, "initial centers"),
+    "NaN in init": ({"n_clusters": 2, "init": np.full((2, 64), np.nan)}, "NaN"),
+    "unknown metric": ({"metric": "manhattan"}, "metric"),
+    "zero clusters": ({"n_clusters": 0}, "n_clusters"),
+    "too many clusters": ({"n_clusters": 5000}, "n_clusters=5000"),
 }
 
 

@@ -59,7 +59,7 @@ def test_one_pass_is_as_good_as_many_and_better_than_mini_batches(ordered):
     assert model.inertia_ == pytest.approx(best, rel=0.05)
 
 
-def test_merge_equals_learning_all(random_state=0):
+def test_merge_equals_learning_all():
     X = blobs(9000)
     shards = [StreamingKMeans(6, random_state=0).partial_fit(s) for s in np.array_split(X, 3)]
     merged = shards[0].merge(shards[1]).merge(shards[2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +56,7 @@ def test_no_structure_is_admitted(make):
 @pytest.mark.skipif(not SIPU.exists(), reason="../shared/data is not here")
 @pytest.mark.parametrize(("name", "k"), [("r15", 15), ("s1", 15), ("unbalance", 8), ("a1", 20)])
 def test_benchmark_sets_are_counted(name, k):
-    X = np.loadtxt(gzip.open(SIPU / f"{name}.data.gz")).astype(np.float32)
+    X = np.loadtxt(SIPU / f"{name}.data.gz").astype(np.float32)
     assert choose_k(X, np.ones(len(X)), range(2, 25)).suggested == k
 
 

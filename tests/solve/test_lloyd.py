@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,7 +45,7 @@ def test_inertia_never_rises_and_the_end_is_consistent(seed, k, d):
     X = blobs(200, d, 5, seed)
     found = lloyd(X, X[:k], tol=0.0)
     inertias = [s.inertia for s in found.steps if not s.repaired]
-    assert all(b <= a * (1 + 1e-12) for a, b in zip(inertias, inertias[1:], strict=False))
+    assert all(b <= a * (1 + 1e-12) for a, b in itertools.pairwise(inertias))
     D = ((X[:, None] - found.centres[None]) ** 2).sum(-1)
     assert found.inertia == pytest.approx(D.min(1).sum(), rel=1e-9)
     np.testing.assert_allclose(D[np.arange(len(X)), found.labels], D.min(1), rtol=1e-12)

@@ -136,7 +136,7 @@ class _Writer(Protocol):
 
 class _JsonLines:
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("w", encoding="utf-8")
+        self._file = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - close() closes it
 
     def write(self, table: pa.Table) -> None:
         for record in table.to_pylist():
