@@ -32,6 +32,7 @@ clean:           ## Remove what was built
 	rm -rf $(VENV) build demo-out
 
 $(VENV)/bin/python:
+	@PYTHON=$(PYTHON) sh scripts/debian_packages.sh
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
 
