@@ -23,8 +23,10 @@ COVER_STEPS = 3
 RESTARTS = 20
 DIRECT_STARTS = (10, 50)
 """Fewest and most starts on the points themselves, where there are too few of them to cover."""
-POLISHED = (3, 10)
+POLISHED = (1, 10)
 """Fewest and most of the best restarts that are moved on to all points."""
+AFFORDABLE = 50_000_000
+"""Products of coordinates that all tries together may cost in one step of Lloyd."""
 GREED = 3
 """Draws per seed on the cover, as a multiple of the usual ``2 + ln k``: cheap there, and finds better optima."""
 ROUGH, FINE = 1e-3, 5e-5
@@ -147,7 +149,7 @@ def over_seeded(
 def _affordable(points: NDArray[Any], k: int, bounds: tuple[int, int]) -> int:
     """The smaller the problem, the more tries it is worth."""
     fewest, most = bounds
-    return min(max(10_000_000 // (points.size * k), fewest), most)
+    return min(max(AFFORDABLE // (points.size * k), fewest), most)
 
 
 def _draws(k: int) -> int:

@@ -55,7 +55,7 @@ class PrioritySample:
         self.m, self.slack = m, slack
         self.tau = 0.0
         self._n = 0
-        self._store = _allocate(0, d, dtype)
+        self._store = _allocate(m + slack, d, dtype)  # the system gives memory only as it is written to
 
     @property
     def nbytes(self) -> int:
@@ -118,25 +118,17 @@ class PrioritySample:
         """An independent copy."""
         out = type(self)(self.m, self._store.X.shape[1], self._store.X.dtype, slack=self.slack)
         out.tau, out._n = self.tau, self._n
-        out._store = Rows(*(getattr(self._store, f).copy() for f in FIELDS))
+        for f in FIELDS:
+            getattr(out._store, f)[: self._n] = getattr(self._store, f)[: self._n]
         return out
 
     def _append(self, rows: Rows, index: NDArray[np.intp]) -> None:
         needed = self._n + len(index)
-        if needed > len(self._store):
-            self._grow(needed)
         for f in FIELDS:
             np.take(
                 getattr(rows, f), index, axis=0, out=getattr(self._store, f)[self._n : needed], mode="clip"
             )
         self._n = needed
-
-    def _grow(self, needed: int) -> None:
-        size = min(max(needed, 2 * len(self._store), 1024), self.m + self.slack)
-        bigger = _allocate(size, self._store.X.shape[1], self._store.X.dtype)
-        for f in FIELDS:
-            getattr(bigger, f)[: self._n] = getattr(self._store, f)[: self._n]
-        self._store = bigger
 
     def _drop_repeats(self) -> None:
         """Keep one of the rows of equal identity; odd identities are of rows without a name and never equal."""
