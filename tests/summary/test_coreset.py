@@ -156,6 +156,15 @@ def test_other_seeds_do_not_merge():
         a.merge(b)
 
 
+def test_precisions_merge_to_the_finer():
+    a = Coreset(k_max=4).update(rows(100))
+    b = Coreset(k_max=4).update(rows(100, seed=1).astype(np.float64) + 1e-9)
+    merged = a.merge(b).points()
+    assert merged.X.dtype == np.float64
+    assert a.merge(b).to_bytes() == b.merge(a).to_bytes()
+    assert 1e-9 in np.abs(merged.X[:, :1] - rows(100, seed=1)[:, 0]).round(12)
+
+
 def test_rows_of_no_columns_and_of_one_dimension_are_errors():
     with pytest.raises(BadInputError, match="no columns"):
         Coreset().update(np.empty((3, 0)))

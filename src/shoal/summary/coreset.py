@@ -7,6 +7,7 @@ does not depend on batch sizes, and merging is commutative and associative bit f
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -86,7 +87,7 @@ class Coreset:
     @property
     def tau(self) -> float:
         """Highest priority ever dropped; 0 while every row seen is kept."""
-        return 0.0 if self._state is None else self._flushed().sample.tau
+        return 0.0 if self._state is None else self._state.look()[1]
 
     @property
     def nbytes(self) -> int:
@@ -123,7 +124,7 @@ class Coreset:
         return self
 
     def merge(self, other: Self) -> Self:
-        """A new summary of the rows of both, with the smaller budget of the two.
+        """A new summary of the rows of both, with the smaller budget of the two; an empty one changes nothing.
 
         Raises
         ------
@@ -140,21 +141,20 @@ class Coreset:
         )
         mine, theirs = self._state, other._state
         if mine is None or theirs is None:
-            one = mine or theirs
-            out._state = None if one is None else one.copy(out)
-            return out
+            whole = type(self).from_bytes((self if mine is not None else other).to_bytes())
+            whole.n_threads = self.n_threads
+            return whole
         if mine.d != theirs.d:
             raise ShoalError(f"summaries of {mine.d} and {theirs.d} columns do not merge")
-        out._state = self._flushed().merge(other._flushed(), out)
+        out._state = mine.merge(theirs, out)
         return out
 
     def points(self) -> WeightedPoints:
         """The kept rows and the weight each stands for, adding up to the exact total weight."""
         if self._state is None:
             return WeightedPoints(np.empty((0, 0), np.float32), np.empty(0))
-        state = self._flushed()
-        kept = state.sample.kept()
-        return WeightedPoints(kept.X, _stands_for(kept, state.sample.tau, state.totals.weight))
+        kept, tau = self._state.look()
+        return WeightedPoints(kept.X, _stands_for(kept, tau, self._state.totals.weight))
 
     def to_bytes(self) -> bytes:
         """Everything needed to go on elsewhere, checksummed; equal summaries give equal bytes."""
@@ -178,17 +178,6 @@ class Coreset:
         if arrays:
             out._state = _State.restore(out, meta, arrays)
         return out
-
-    def _flushed(self) -> _State:
-        """The state with all pending rows scored, on a copy: looking must not change what comes next."""
-        state = self._state
-        if state is None:
-            raise ShoalError("the summary has seen no rows yet; call update first")
-        if not state.pending_rows:
-            return state
-        state = state.copy(self)
-        state.flush()
-        return state
 
 
 class _Pending:
@@ -246,33 +235,38 @@ class _State:
 
     def flush(self) -> None:
         """Score the pending rows and offer them to the sample."""
+        rows, self.importance, self.stream_key = self._score_pending()
+        self.pending, self.pending_rows = [], 0
+        if rows is not None:
+            self.sample.offer(rows)
+
+    def look(self) -> tuple[Rows, float]:
+        """The sample and its tau with the pending rows in it; looking must not change what comes next."""
+        return self.sample.look(self._score_pending()[0])
+
+    def _score_pending(self) -> tuple[Rows | None, Importance | None, int | None]:
+        """The pending rows with their priorities, and the importance and stream key after them."""
         if not self.pending_rows:
-            return
+            return None, self.importance, self.stream_key
         X = np.concatenate([p.X for p in self.pending])
         w = np.concatenate([p.w for p in self.pending])
-        if self.stream_key is None and any(p.key is None for p in self.pending):
-            self.stream_key = _content_key(X, self.seed)
-        keys = [self.stream_key if p.key is None else p.key for p in self.pending]
-        ids = np.concatenate(
-            [
-                _ids(key or 0, p.rows, named=p.key is not None)
-                for key, p in zip(keys, self.pending, strict=True)
-            ]
-        )
-        self.pending, self.pending_rows = [], 0
+        stream_key = self.stream_key
+        if stream_key is None and any(p.key is None for p in self.pending):
+            stream_key = _content_key(X, self.seed)
+        ids = np.concatenate([_ids(p, stream_key or 0) for p in self.pending])
         if not w.all():  # rows that weigh nothing are counted, never kept
             X, w, ids = X[w > 0], w[w > 0], ids[w > 0]
             if not len(X):
-                return
-        if self.importance is None or self.importance.stale:
-            self.importance = self._learn_importance(X, w)
-        found = self.importance.find(X, self.n_threads)
-        if self.importance.is_surprised_by(found, w):
-            self.importance = self._learn_importance(X, w)
-            found = self.importance.find(X, self.n_threads)
-        importance, priority = self.importance.score(found, w, ids, self.seed)
-        self.importance.learn_from(found, w)
-        self.sample.offer(Rows(X, w, importance, priority, ids))
+                return None, self.importance, stream_key
+        known = self.importance
+        importance = self._learn_importance(X, w) if known is None or known.stale else replace(known)
+        found = importance.find(X, self.n_threads)
+        if importance.is_surprised_by(found, w):
+            importance = self._learn_importance(X, w)
+            found = importance.find(X, self.n_threads)
+        q, priority = importance.score(found, w, ids, self.seed)
+        importance.learn_from(found, w)
+        return Rows(X, w, q, priority, ids), importance, stream_key
 
     def _learn_importance(self, X: NDArray[Any], w: NDArray[np.float64]) -> Importance:
         """Rough centres of what the sample stands for and of the block that is about to be scored."""
@@ -291,18 +285,11 @@ class _State:
     def merge(self, other: _State, owner: Coreset) -> _State:
         out = _State(owner, self.d, np.result_type(self.dtype, other.dtype))
         out.totals = self.totals.merge(other.totals)
-        out.sample = self.sample.merge(other.sample)
-        return out
-
-    def copy(self, owner: Coreset) -> _State:
-        out = _State(owner, self.d, self.dtype)
-        out.totals = self.totals.merge(ExactTotals.empty(self.d))
-        out.sample = self.sample.copy()
-        if self.importance is not None:
-            i = self.importance
-            out.importance = Importance(i.centres, i.cluster_weight, i.squared, i.weight_at_refresh, i.stale)
-        out.pending, out.pending_rows = list(self.pending), self.pending_rows
-        out.stream_key, out.stream_rows = self.stream_key, self.stream_rows
+        out.sample.m = min(self.sample.m, other.sample.m)
+        looks = self.look(), other.look()
+        out.sample.tau = max(tau for _, tau in looks)
+        for rows, _ in looks:
+            out.sample.offer(rows)
         return out
 
     def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -349,10 +336,11 @@ class _State:
         return out
 
 
-def _ids(key: int, rows: NDArray[np.int64], *, named: bool) -> NDArray[np.uint64]:
+def _ids(rows: _Pending, stream_key: int) -> NDArray[np.uint64]:
     """Identities of rows; those of rows that came without a key are odd, and never taken for one another."""
-    ids = row_ids(key, rows)
-    return ids & ~np.uint64(1) if named else ids | np.uint64(1)
+    if rows.key is None:
+        return row_ids(stream_key, rows.rows) | np.uint64(1)
+    return row_ids(rows.key, rows.rows) & ~np.uint64(1)
 
 
 def _horvitz_thompson(rows: Rows, tau: float) -> NDArray[np.float64]:

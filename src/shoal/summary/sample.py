@@ -9,7 +9,6 @@ updates and merges keeps the same ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,73 +73,53 @@ class PrioritySample:
 
     def settle(self) -> None:
         """Drop all but the m highest priorities of distinct rows, and raise ``tau``."""
-        self._drop_repeats()
-        if self._n <= self.m:
-            return
-        priority = self._store.priority[: self._n]
-        # m + 1 first: the highest dropped priority is the smallest of these
-        cut = self._n - self.m - 1
-        self.tau = max(self.tau, float(np.partition(priority, cut)[cut]))
-        self._compact(priority > self.tau)  # strictly: rows tied at the cut all go, in any order of arrival
+        keep, self.tau = self._select(self._store.priority[: self._n], self._store.ids[: self._n])
+        if not keep.all():
+            self._compact(keep)
 
     def kept(self, most: int | None = None) -> Rows:
         """The kept rows, highest priority first; equal for equal samples whatever their history.
 
         ``most`` asks for the first so many only.
         """
-        self.settle()
-        return self._store.take(self._ranking(most))
+        return self.look(None, most)[0]
 
-    def _ranking(self, most: int | None) -> NDArray[np.intp]:
-        priority = self._store.priority[: self._n]
-        index = np.arange(self._n)
-        if most is not None and most < self._n:
-            index = np.argpartition(-priority, most - 1)[:most]
-        weights, ids = self._store.weights[index], self._store.ids[index]
-        return index[np.lexsort((weights, ids, -priority[index]))]
+    def look(self, also: Rows | None, most: int | None = None) -> tuple[Rows, float]:
+        """What :meth:`kept` and ``tau`` would be had ``also`` been offered, without offering it."""
+        self.settle()
+        held = [self._store.take(slice(0, self._n)), *([] if also is None else [also])]
+        priority = np.concatenate([r.priority for r in held])
+        weights, ids = np.concatenate([r.weights for r in held]), np.concatenate([r.ids for r in held])
+        keep, tau = self._select(priority, ids)
+        index = np.flatnonzero(keep)
+        if most is not None and most < len(index):
+            index = index[np.argpartition(-priority[index], most - 1)[:most]]
+        index = index[np.lexsort((weights[index], ids[index], -priority[index]))]
+        return _gather(held, index), tau
 
     def __len__(self) -> int:
         self.settle()
         return self._n
 
-    def merge(self, other: PrioritySample) -> PrioritySample:
-        """The sample of the rows offered to both; ``m`` is the smaller of the two."""
-        mine, theirs = self.kept(), other.kept()
-        dtype = np.result_type(mine.X.dtype, theirs.X.dtype)
-        out = PrioritySample(min(self.m, other.m), mine.X.shape[1], dtype, slack=max(self.slack, other.slack))
-        out.tau = max(self.tau, other.tau)
-        out.offer(mine)
-        out.offer(theirs)
-        out.settle()
-        return out
-
-    def copy(self) -> Self:
-        """An independent copy."""
-        out = type(self)(self.m, self._store.X.shape[1], self._store.X.dtype, slack=self.slack)
-        out.tau, out._n = self.tau, self._n
-        for f in FIELDS:
-            getattr(out._store, f)[: self._n] = getattr(self._store, f)[: self._n]
-        return out
+    def _select(
+        self, priority: NDArray[np.float64], ids: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.bool_], float]:
+        """Which of some rows stay, and the new ``tau``."""
+        keep: NDArray[np.bool_] = priority > self.tau
+        repeated = _repeated(ids, priority)
+        if repeated is not None:
+            keep &= ~repeated
+        surplus = int(keep.sum()) - self.m
+        if surplus <= 0:
+            return keep, self.tau
+        tau = float(np.partition(priority[keep], surplus - 1)[surplus - 1])
+        return keep & (priority > tau), tau  # strictly: rows tied at the cut all go, in any order of arrival
 
     def _append(self, rows: Rows, index: NDArray[np.intp]) -> None:
         needed = self._n + len(index)
         for f in FIELDS:
-            np.take(
-                getattr(rows, f), index, axis=0, out=getattr(self._store, f)[self._n : needed], mode="clip"
-            )
+            getattr(self._store, f)[self._n : needed] = getattr(rows, f)[index]
         self._n = needed
-
-    def _drop_repeats(self) -> None:
-        """Keep one of the rows of equal identity; odd identities are of rows without a name and never equal."""
-        ids = self._store.ids[: self._n]
-        in_order = np.sort(ids)
-        if not _repeats(in_order).any():
-            return
-        order = np.lexsort((-self._store.priority[: self._n], ids))  # of equal ids the highest priority first
-        repeated = np.zeros(self._n, bool)
-        ordered = ids[order]
-        repeated[order[1:]] = _repeats(ordered)
-        self._compact(~repeated)
 
     def _compact(self, keep: NDArray[np.bool_]) -> None:
         """Move kept rows from the end into the holes before it: no second copy of the store."""
@@ -153,10 +132,37 @@ class PrioritySample:
         self._n = left
 
 
-def _repeats(ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Of ordered identities, which but the first are even and equal to the one before."""
-    repeated: NDArray[np.bool_] = (ids[1:] == ids[:-1]) & (ids[1:] % 2 == 0)
+def _repeated(ids: NDArray[np.uint64], priority: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+    """Rows whose identity another row of higher priority has; None if there are none, as is usual.
+
+    Odd identities are of rows without a name, which are never taken for one another.
+    """
+
+    def twins(ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        again: NDArray[np.bool_] = (ordered[1:] == ordered[:-1]) & (ordered[1:] % 2 == 0)
+        return again
+
+    if not twins(np.sort(ids)).any():
+        return None
+    order = np.lexsort((-priority, ids))  # of equal identities the highest priority first
+    repeated = np.zeros(len(ids), bool)
+    repeated[order[1:]] = twins(ids[order])
     return repeated
+
+
+def _gather(parts: list[Rows], index: NDArray[np.intp]) -> Rows:
+    """Rows of one or two parts by their position in both together, copied once."""
+    if len(parts) == 1:
+        return parts[0].take(index)
+    first = len(parts[0])
+    early = index < first
+    columns = []
+    for f in FIELDS:
+        a, b = (getattr(part, f) for part in parts)
+        column = np.empty((len(index), *a.shape[1:]), a.dtype)
+        column[early], column[~early] = a[index[early]], b[index[~early] - first]
+        columns.append(column)
+    return Rows(*columns)
 
 
 def _allocate(n: int, d: int, dtype: np.dtype[np.floating]) -> Rows:
