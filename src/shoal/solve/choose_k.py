@@ -7,6 +7,7 @@ the scale of the plot and shows up in uniform noise too (Schubert 2023, "Stop us
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
-from shoal.kernels import greedy_seeds, nearest
+from shoal.kernels import default_threads, greedy_seeds, nearest
 from shoal.solve.k_means import SEEDS_PER_CENTRE, k_means, make_cover
 from shoal.solve.lloyd import Metric, Solution, lloyd
 from shoal.solve.quality import Quality, quality
@@ -144,17 +145,34 @@ def choose_k(
         raise BadInputError(
             "the rows are too few or too much alike for any k asked for", remedy="try smaller k"
         )
-    probe = _resample(X, weights, 2 * PROBE_ROWS, rng)
-    gaps = _gaps(probe[:PROBE_ROWS], wanted, metric, rng)
+    probes = _probe_all(X, weights, wanted, metric, seed, n_threads)
     candidates = tuple(
-        Candidate(
-            quality(X, weights, solutions[k], rows or len(X)),
-            _stability(X, weights, k, metric, rng),
-            *gaps[k],
-        )
-        for k in wanted
+        Candidate(quality(X, weights, solutions[k], rows or len(X)), *probes[k]) for k in wanted
     )
     return _decide(candidates, solutions)
+
+
+def _probe_all(
+    X: NDArray[Any],
+    weights: NDArray[np.float64],
+    ks: list[int],
+    metric: Metric,
+    seed: int,
+    n_threads: int | None,
+) -> dict[int, tuple[float, float, float]]:
+    """Stability, gap and its error of every k; each k has random numbers of its own, so threads change nothing."""
+    rng = np.random.default_rng([seed, 0xC1])
+    probe = _resample(X, weights, PROBE_ROWS, rng)
+    makers = (_uniform_box, _uniform_like, _normal_like) if metric == "euclidean" else (_directions_like,)
+    references = [[make(probe, rng) for _ in range(REFERENCES)] for make in makers]
+    halves = [_halves(X, weights, rng) for _ in range(PAIRS)]
+
+    def work(k: int) -> tuple[float, float, float]:
+        own = np.random.default_rng([seed, 0xC2, k])
+        return (_stability(halves, k, metric, own), *_gap(probe, references, k, metric, own))
+
+    with ThreadPoolExecutor(default_threads(n_threads)) as pool:
+        return dict(zip(ks, pool.map(work, ks), strict=True))
 
 
 def _decide(candidates: tuple[Candidate, ...], solutions: dict[int, Solution]) -> KChoice:
@@ -230,12 +248,13 @@ def _reasons(best: Candidate, votes: dict[str, int], real: list[Candidate]) -> t
     return tuple(text)
 
 
-def _quick(X: NDArray[Any], k: int, metric: Metric, rng: np.random.Generator) -> Solution:
-    runs = []
-    for _ in range(2):
+def _quick(X: NDArray[Any], k: int, metric: Metric, rng: np.random.Generator, runs: int = 1) -> Solution:
+    """A fair solution of a small sample, on one thread."""
+    found = []
+    for _ in range(runs):
         chosen, _ = greedy_seeds(X, k, rng=rng, n_threads=1)
-        runs.append(lloyd(X, X[chosen], metric=metric, max_iter=30, tol=0.0, improvement=1e-3, n_threads=1))
-    return min(runs, key=lambda s: s.inertia)
+        found.append(lloyd(X, X[chosen], metric=metric, max_iter=20, tol=0.0, improvement=2e-3, n_threads=1))
+    return min(found, key=lambda s: s.inertia)
 
 
 def _resample(
@@ -247,57 +266,52 @@ def _resample(
     return X[rng.choice(len(X), size, p=weights / weights.sum())]
 
 
+def _halves(
+    X: NDArray[Any], weights: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[Any], ...]:
+    """Samples of two disjoint halves of the points, and a third of all of them to judge by."""
+    order = rng.permutation(len(X))
+    halves = order[: len(X) // 2], order[len(X) // 2 :]
+    parts = [_resample(X[half], weights[half], PROBE_ROWS, rng) for half in halves if len(half)]
+    return (*parts, _resample(X, weights, PROBE_ROWS, rng))
+
+
 def _stability(
-    X: NDArray[Any], weights: NDArray[np.float64], k: int, metric: Metric, rng: np.random.Generator
+    halves: list[tuple[NDArray[Any], ...]], k: int, metric: Metric, rng: np.random.Generator
 ) -> float:
     """Mean agreement, on a third sample, of clusterings found on two disjoint halves of the points."""
     if k == 1:
         return 1.0
     scores = []
-    for _ in range(PAIRS):
-        order = rng.permutation(len(X))
-        halves = order[: len(X) // 2], order[len(X) // 2 :]
-        if min(len(h) for h in halves) < k:
+    for *parts, judge in halves:
+        if len(parts) < 2 or min(len(p) for p in parts) < k:
             return float("nan")
-        judge = _resample(X, weights, PROBE_ROWS, rng)
-        labels = []
-        for half in halves:
-            part = _resample(X[half], weights[half], PROBE_ROWS, rng)
-            labels.append(
-                nearest(judge, _quick(part, min(k, len(part)), metric, rng).centres, n_threads=1).labels
-            )
-        scores.append(adjusted_rand(labels[0], labels[1]))
+        centres = [_quick(part, k, metric, rng, runs=2).centres for part in parts]
+        scores.append(adjusted_rand(*(nearest(judge, C, n_threads=1).labels for C in centres)))
     return float(np.mean(scores))
 
 
-def _gaps(
-    X: NDArray[Any], ks: list[int], metric: Metric, rng: np.random.Generator
-) -> dict[int, tuple[float, float]]:
-    """Gap and its error for each k: log inertia of references without clusters, less that of the data."""
-    ks_here = [k for k in ks if k <= len(X)]
-    mine = {k: _log_inertia(X, k, metric, rng) for k in ks_here}
-    families = [
-        [
-            {k: _log_inertia(ref, k, metric, rng) for k in ks_here}
-            for ref in (make(X, rng) for _ in range(REFERENCES))
-        ]
-        for make in (
-            (_uniform_box, _uniform_like, _normal_like) if metric == "euclidean" else (_directions_like,)
-        )
-    ]
-    out = {k: (float("nan"), float("nan")) for k in ks}
-    for k in ks_here:
-        strictest = (np.inf, 0.0)
-        for family in families:
-            logs = np.array([ref[k] for ref in family])
-            error = float(logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs)))
-            strictest = min(strictest, (float(logs.mean()) - mine[k], error))
-        out[k] = strictest
-    return out
+def _gap(
+    X: NDArray[Any],
+    references: list[list[NDArray[Any]]],
+    k: int,
+    metric: Metric,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Log inertia of the kindest references without clusters, less that of the data, and the error of this."""
+    if k > len(X):
+        return float("nan"), float("nan")
+    mine = _log_inertia(_quick(X, k, metric, rng, runs=2))
+    strictest = (np.inf, 0.0)
+    for family in references:
+        logs = np.array([_log_inertia(_quick(ref, k, metric, rng)) for ref in family])
+        error = float(logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs)))
+        strictest = min(strictest, (float(logs.mean()) - mine, error))
+    return strictest
 
 
-def _log_inertia(X: NDArray[Any], k: int, metric: Metric, rng: np.random.Generator) -> float:
-    return float(np.log(max(_quick(X, k, metric, rng).inertia, 1e-300)))
+def _log_inertia(solution: Solution) -> float:
+    return float(np.log(max(solution.inertia, 1e-300)))
 
 
 def _normal_like(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
