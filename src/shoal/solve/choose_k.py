@@ -6,7 +6,7 @@ the scale of the plot and shows up in uniform noise too (Schubert 2023, "Stop us
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
 from shoal.kernels import default_threads, greedy_seeds, nearest
-from shoal.solve.k_means import SEEDS_PER_CENTRE, k_means, make_cover
+from shoal.solve.k_means import SEEDS_PER_CENTRE, Cover, k_means, make_cover
 from shoal.solve.lloyd import Metric, Solution, lloyd
 from shoal.solve.quality import Quality, quality
 
@@ -132,24 +132,41 @@ def choose_k(
         cover = make_cover(
             X, weights, SEEDS_PER_CENTRE * wanted[-1], metric=metric, rng=rng, n_threads=n_threads
         )
-    solutions = {}
-    for k in list(wanted):
-        found = k_means(X, k, weights=weights, metric=metric, seed=seed, cover=cover, n_threads=n_threads)
+    solutions: dict[int, Solution] = {}
+    for k, found in _solve_all(X, weights, wanted, metric, seed, cover, n_threads):
         if not (found.counts > 0).all():  # fewer distinct points than clusters, for every larger k too
-            wanted = [w for w in wanted if w < k]
             break
         solutions[k] = found
         if progress is not None:
             progress(k)
-    if not wanted:
+    if not solutions:
         raise BadInputError(
             "the rows are too few or too much alike for any k asked for", remedy="try smaller k"
         )
+    wanted = list(solutions)
     probes = _probe_all(X, weights, wanted, metric, seed, n_threads)
     candidates = tuple(
         Candidate(quality(X, weights, solutions[k], rows or len(X)), *probes[k]) for k in wanted
     )
     return _decide(candidates, solutions)
+
+
+def _solve_all(
+    X: NDArray[Any],
+    weights: NDArray[np.float64],
+    ks: list[int],
+    metric: Metric,
+    seed: int,
+    cover: Cover | None,
+    n_threads: int | None,
+) -> Iterator[tuple[int, Solution]]:
+    """The solution for every k, in order; side by side, as each is one of many small steps."""
+
+    def work(k: int) -> Solution:
+        return k_means(X, k, weights=weights, metric=metric, seed=seed, cover=cover, n_threads=1)
+
+    with ThreadPoolExecutor(default_threads(n_threads)) as pool:
+        yield from zip(ks, pool.map(work, ks), strict=True)
 
 
 def _probe_all(
@@ -163,8 +180,7 @@ def _probe_all(
     """Stability, gap and its error of every k; each k has random numbers of its own, so threads change nothing."""
     rng = np.random.default_rng([seed, 0xC1])
     probe = _resample(X, weights, PROBE_ROWS, rng)
-    makers = (_uniform_box, _uniform_like, _normal_like) if metric == "euclidean" else (_directions_like,)
-    references = [[make(probe, rng) for _ in range(REFERENCES)] for make in makers]
+    references = _references(probe, metric, rng)
     halves = [_halves(X, weights, rng) for _ in range(PAIRS)]
 
     def work(k: int) -> tuple[float, float, float]:
@@ -314,34 +330,34 @@ def _log_inertia(solution: Solution) -> float:
     return float(np.log(max(solution.inertia, 1e-300)))
 
 
-def _normal_like(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """Normal rows with the mean and covariance of X: random combinations of its rows."""
-    centred = X - X.mean(axis=0)
-    mix = rng.normal(size=(len(X), len(X))) / np.sqrt(len(X))
-    rows: NDArray[Any] = (mix @ centred).astype(X.dtype)
-    return rows
+def _references(X: NDArray[Any], metric: Metric, rng: np.random.Generator) -> list[list[NDArray[Any]]]:
+    """Rows of the same shape as X but without clusters, several of each family.
 
+    Uniform in the box around X; uniform in the box along its principal axes; normal with its covariance. For cosine:
+    directions of normal rows with its mean and covariance.
+    """
+    mean = X.mean(axis=0)
+    U, spread, axes = np.linalg.svd(X - mean, full_matrices=False)
+    turned = U * spread
 
-def _uniform_box(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """Uniform rows in the box around X."""
-    return rng.uniform(X.min(axis=0), X.max(axis=0), size=X.shape).astype(X.dtype)
+    def box() -> NDArray[Any]:
+        return rng.uniform(X.min(axis=0), X.max(axis=0), size=X.shape)
 
+    def turned_box() -> NDArray[Any]:
+        rows: NDArray[Any] = rng.uniform(turned.min(axis=0), turned.max(axis=0), size=turned.shape) @ axes
+        return rows
 
-def _uniform_like(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """Uniform rows in the box around X along its principal axes."""
-    centred = X - X.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    turned = centred @ axes.T
-    box = rng.uniform(turned.min(axis=0), turned.max(axis=0), size=turned.shape)
-    rows: NDArray[Any] = (box @ axes).astype(X.dtype)
-    return rows
+    def normal() -> NDArray[Any]:
+        rows: NDArray[Any] = rng.normal(size=turned.shape) * (spread / np.sqrt(len(X))) @ axes
+        return rows
 
+    def directions() -> NDArray[Any]:
+        rows = normal() + mean
+        unit: NDArray[Any] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return unit
 
-def _directions_like(X: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """Unit rows with the mean direction and covariance of X."""
-    rows = _normal_like(X, rng) + X.mean(axis=0)
-    unit: NDArray[Any] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return unit.astype(X.dtype)
+    makers = (box, turned_box, normal) if metric == "euclidean" else (directions,)
+    return [[make().astype(X.dtype) for _ in range(REFERENCES)] for make in makers]
 
 
 def adjusted_rand(a: NDArray[np.integer[Any]], b: NDArray[np.integer[Any]]) -> float:

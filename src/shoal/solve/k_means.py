@@ -23,7 +23,7 @@ COVER_STEPS = 3
 RESTARTS = 20
 DIRECT_STARTS = (10, 50)
 """Fewest and most starts on the points themselves, where there are too few of them to cover."""
-POLISHED = (1, 10)
+POLISHED = (1, 6)
 """Fewest and most of the best restarts that are moved on to all points."""
 AFFORDABLE = 50_000_000
 """Products of coordinates that all tries together may cost in one step of Lloyd."""
