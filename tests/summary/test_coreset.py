@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.errors import BadInputError, ShoalError
+from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.summary.checks import rows
 from shoal.summary.coreset import Coreset
 
@@ -39,7 +39,7 @@ def test_any_grouping_and_order_of_merges_is_the_same_bit_for_bit(sizes, random)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=12))
 def test_any_batch_sizes_give_the_same_bits(sizes):
     X = rows(sum(sizes))
-    whole = Coreset(k_max=4, rows=200).update(X, key=9)
+    whole = summary(X, key=9, keep=200)
     parts = Coreset(k_max=4, rows=200)
     start = 0
     for n in sizes:
@@ -87,7 +87,7 @@ def test_estimates_are_unbiased(weighted):
     truth = np.average(X, axis=0, weights=w), np.average((X[:, 1] > 4), weights=w)
     means, shares = [], []
     for seed in range(60):
-        p = Coreset(k_max=4, rows=200, seed=seed).update(X, w, key=1).points()
+        p = summary(X, w, key=1, keep=200, seed=seed).points()
         means.append(np.average(p.X, axis=0, weights=p.weights))
         shares.append(np.average(p.X[:, 1] > 4, weights=p.weights))
     error = np.std(means, axis=0) / np.sqrt(60)
@@ -103,11 +103,8 @@ def test_weighted_equals_repeated_in_expectation():
     def cost(points):
         return float(points.weights @ ((points.X - X.mean(axis=0)) ** 2).sum(axis=1))
 
-    a = [
-        cost(Coreset(k_max=4, rows=200, seed=s).update(X, times.astype(float), key=1).points())
-        for s in range(40)
-    ]
-    b = [cost(Coreset(k_max=4, rows=200, seed=s).update(repeated, key=1).points()) for s in range(40)]
+    a = [cost(summary(X, times.astype(float), key=1, keep=200, seed=s).points()) for s in range(40)]
+    b = [cost(summary(repeated, key=1, keep=200, seed=s).points()) for s in range(40)]
     truth = float(times @ ((X - X.mean(axis=0)) ** 2).sum(axis=1))
     for found in (a, b):
         assert abs(np.mean(found) - truth) < 4 * np.std(found) / np.sqrt(40)
@@ -163,6 +160,84 @@ def test_precisions_merge_to_the_finer():
     assert merged.X.dtype == np.float64
     assert a.merge(b).to_bytes() == b.merge(a).to_bytes()
     assert 1e-9 in np.abs(merged.X[:, :1] - rows(100, seed=1)[:, 0]).round(12)
+
+
+def test_a_summary_that_learns_the_same_array_again_after_a_merge_takes_it_as_new():
+    merged = summary(rows(900), key=1).merge(summary(rows(900, seed=2), key=2))
+    a = Coreset(k_max=4, rows=300).update(rows(900, seed=3))
+    again = a.merge(merged).update(rows(900, seed=3))
+    kept = again.points().X
+    assert len(np.unique(kept, axis=0)) > 0.9 * len(kept)
+
+
+BAD = {
+    "key without rows": (lambda s: s.update(rows(5), key=1), "go together"),
+    "rows of another length": (lambda s: s.update(rows(5), key=1, rows=[0]), "5 rows with numbers of shape"),
+    "negative key": (lambda s: s.update(rows(5), key=-1, rows=range(5)), "key -1"),
+    "beyond float32": (
+        lambda s: s.update(rows(5)).update(np.full((1, 3), 1e60)),
+        "row 0, column 0.*scale the column",
+    ),
+    "beyond float64": (lambda s: s.update(np.full((1, 3), 1e120)), "scale the column"),
+    "huge weight": (lambda s: s.update(rows(2), [1.0, 1e308]), "row 1: weight is 1e"),
+    "NaN weight": (lambda s: s.update(rows(2), [1.0, np.nan]), "row 1: weight is nan"),
+    "negative seed": (lambda s: Coreset(seed=-1), "seed=-1"),
+}
+
+
+@pytest.mark.parametrize(("act", "words"), BAD.values(), ids=BAD.keys())
+def test_what_cannot_be_taken_in_is_refused_at_once(act, words):
+    s = Coreset(k_max=4)
+    with pytest.raises(ShoalError, match=words):
+        act(s)
+    s.points()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta, arrays: meta.update(d=10**11),
+        lambda meta, arrays: meta.update(rows=10**13, max_bytes=10**16),
+        lambda meta, arrays: meta.update(tau=float("nan")),
+        lambda meta, arrays: meta.pop("tau"),
+        lambda meta, arrays: meta.update(dtype="O"),
+        lambda meta, arrays: meta.update(m=10**9),
+        lambda meta, arrays: meta["starts"].update(sum_limbs=69),
+        lambda meta, arrays: arrays.update(sum_limbs=arrays["sum_limbs"][:1]),
+        lambda meta, arrays: arrays.update(rough_weight=arrays["rough_weight"][:1]),
+        lambda meta, arrays: arrays.update(kept_X=arrays["kept_X"][:, :1]),
+        lambda meta, arrays: arrays.update(kept_ids=arrays["kept_ids"][:-1]),
+        lambda meta, arrays: arrays.update(kept_X=arrays["kept_X"] * np.float32(np.nan)),
+        lambda meta, arrays: arrays.update(pending_named=arrays["pending_named"][:-1]),
+    ],
+)
+def test_well_sealed_nonsense_is_refused(change):
+    """A right checksum over wrong contents must not reach the kernels."""
+    from shoal.summary import wire
+
+    s = Coreset(k_max=4, rows=300).update(rows(20_000))
+    meta, arrays = wire.unpack("coreset", s.to_bytes())
+    change(meta, arrays)
+    with pytest.raises(DamagedFileError):
+        Coreset.from_bytes(wire.pack("coreset", meta, arrays))
+
+
+def test_small_and_large_budgets_and_precisions_merge():
+    small = Coreset(max_bytes=1 << 20).update(rows(30_000, d=4))
+    large = Coreset().update(rows(30_000, d=4, seed=1).astype(np.float64))
+    merged = small.merge(large)
+    assert merged.nbytes <= 1 << 20
+    assert merged.to_bytes() == large.merge(small).to_bytes()
+
+
+def test_pickles_are_small_and_safe_for_workers():
+    import copy
+    import pickle
+
+    s = Coreset().update(rows(200))
+    data = pickle.dumps(s)
+    assert len(data) < 20_000
+    assert pickle.loads(data).to_bytes() == copy.deepcopy(s).to_bytes() == s.to_bytes()
 
 
 def test_rows_of_no_columns_and_of_one_dimension_are_errors():

@@ -189,6 +189,10 @@ def greedy_seeds(
     if not len(rows):
         raise BadInputError("no rows to seed from", remedy="check the input and its filter")
     draws = candidates if candidates is not None else 2 + int(np.log(max(k, 1)))
+    if draws < 1 or k < 0:
+        raise BadInputError(
+            f"candidates={draws} and k={k}", remedy="give at least one candidate and no negative k"
+        )
     chosen, closest = np.zeros(k, np.int64), np.empty(len(rows), np.float64)
     uniforms = rng.random((k, draws))
     if k:

@@ -44,7 +44,7 @@ struct Variant {
     const char *name;
     void (*nearest_f32)(const NearestTask<float> &);
     void (*nearest_f64)(const NearestTask<double> &);
-    // Squared distances of one panel of rows (lanes = rows) to one candidate; see panel.hpp.
+    // Squared distances of rows stored one per lane to one candidate; see seeding.cpp.
     void (*panel_distances_f32)(const float *panel, std::size_t lanes, std::size_t d, const float *c, float *out);
     void (*panel_distances_f64)(const double *panel, std::size_t lanes, std::size_t d, const double *c, double *out);
 };

@@ -11,7 +11,7 @@ namespace {
 // Adds mantissa * 2^(position - 1074); |mantissa| < 2^53 or so, position >= 0. Limbs stay below 2^63 for 2^30 calls.
 inline void add_shifted(std::int64_t *limbs, std::int64_t mantissa, unsigned position) {
     const unsigned limb = position >> 5, shift = position & 31;
-    const __int128 wide = static_cast<__int128>(mantissa) << shift;
+    const __int128 wide = static_cast<__int128>(mantissa) * (std::int64_t{1} << shift);
     limbs[limb] += static_cast<std::int64_t>(static_cast<std::uint32_t>(wide));
     limbs[limb + 1] += static_cast<std::int64_t>(static_cast<std::uint32_t>(wide >> 32));
     limbs[limb + 2] += static_cast<std::int64_t>(wide >> 64);

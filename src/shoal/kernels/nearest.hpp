@@ -5,8 +5,8 @@
 //   direct     sum (x - c)^2; no cancellation; taken for few columns, where it costs the same.
 //   expanded   |c|^2 - 2 x.c on data shifted by the centres' mean; half the arithmetic. Rounding could swap two
 //              centres that are nearly tied, so every row whose two best values lie within the error bound
-//              is measured again in float64. The bound is the probabilistic one of Higham and Mary (2019),
-//              error <= lambda * sqrt(d) * u * |x||c|, with lambda = 4.
+//              is measured again in float64. Products are added up in chunks of CHUNK columns, so the error of
+//              x.c is at most (CHUNK + d / CHUNK) u |x||c| (Higham 2002, section 4.2), whatever the data.
 #include "api.hpp"
 #include "threads.hpp"
 #include <cmath>
@@ -25,6 +25,7 @@ namespace {
 
 // Where the direct form is at least as fast (measured): always up to the first, with few centres up to the second.
 constexpr std::size_t DIRECT_COLUMNS = 64, DIRECT_COLUMNS_FEW_CENTRES = 128, FEW_CENTRES = 100;
+constexpr std::size_t CHUNK = 256;         // columns added up at a time
 constexpr int GROUP = 6;                   // centres held in registers at a time
 constexpr int RV = SHOAL_ROW_VECTORS;      // vectors of rows held in registers at a time
 
@@ -97,7 +98,8 @@ template <class T> struct Centres {
             shift[j] = static_cast<T>(mean / static_cast<double>(k));
         }
         const double unit = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
-        const double factor = (4 * std::sqrt(static_cast<double>(d)) + 16) * unit;
+        const std::size_t terms = (d < CHUNK ? d : CHUNK) + (d + CHUNK - 1) / CHUNK + 8; // 8: the shift and |c|^2
+        const double factor = static_cast<double>(terms) * unit;
         for (std::size_t c = 0; c < k; ++c) {
             double square = 0;
             for (std::size_t j = 0; j < d; ++j) {
@@ -185,11 +187,12 @@ template <class T> struct Best {
 };
 
 template <class T, int G, bool EXPANDED>
-inline void products(const T *panel, std::size_t d, const T *c, typename Lanes<T>::V (&acc)[RV][G]) {
+inline void products(const T *panel, std::size_t d, std::size_t first, std::size_t last, const T *c,
+                     typename Lanes<T>::V (&acc)[RV][G]) {
     using V = typename Lanes<T>::V;
     for (int r = 0; r < RV; ++r)
         for (int g = 0; g < G; ++g) acc[r][g] = V{};
-    for (std::size_t j = 0; j < d; ++j) {
+    for (std::size_t j = first; j < last; ++j) {
         V x[RV];
         for (int r = 0; r < RV; ++r) x[r] = load(panel + j * PANEL<T> + static_cast<std::size_t>(r) * WIDTH<T>);
         for (int g = 0; g < G; ++g) {
@@ -212,7 +215,14 @@ void compare(const T *panel, const Centres<T> &C, std::size_t first, Best<T> &be
     using V = typename Lanes<T>::V;
     using I = typename Lanes<T>::I;
     V acc[RV][G];
-    products<T, G, EXPANDED>(panel, C.d, (EXPANDED ? C.shifted.get() : C.rows) + first * C.d, acc);
+    const T *centres = (EXPANDED ? C.shifted.get() : C.rows) + first * C.d;
+    products<T, G, EXPANDED>(panel, C.d, 0, C.d < CHUNK ? C.d : CHUNK, centres, acc);
+    for (std::size_t j = CHUNK; j < C.d; j += CHUNK) {
+        V more[RV][G];
+        products<T, G, EXPANDED>(panel, C.d, j, j + CHUNK < C.d ? j + CHUNK : C.d, centres, more);
+        for (int r = 0; r < RV; ++r)
+            for (int g = 0; g < G; ++g) acc[r][g] += more[r][g];
+    }
     for (int r = 0; r < RV; ++r) {
         V value = best.value[r];
         I label = best.label[r];
@@ -391,7 +401,7 @@ template <class T> void nearest(const NearestTask<T> &task) {
     }
 }
 
-// Rows stored one per lane in blocks of SEED_LANES (see seeding.cpp); out: SEED_LANES squared distances.
+// Squared distances of `lanes` rows, stored one per lane as in seeding.cpp, to one candidate.
 template <class T> void panel_distances(const T *panel, std::size_t lanes, std::size_t d, const T *c, T *out) {
     using V = typename Lanes<T>::V;
     for (std::size_t first = 0; first < lanes; first += 4 * WIDTH<T>) {

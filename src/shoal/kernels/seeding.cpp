@@ -7,6 +7,7 @@
 #include <atomic>
 #include <limits>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -19,13 +20,25 @@ template <class T> auto distances_of(const Variant &v);
 template <> auto distances_of<float>(const Variant &v) { return v.panel_distances_f32; }
 template <> auto distances_of<double>(const Variant &v) { return v.panel_distances_f64; }
 
-// A team that meets many times in one call: cheaper than starting threads at every step.
+// A team that meets many times in one call: cheaper than starting threads at every step. The members start only
+// when all threads there will be are there, so that each knows how many share the work. Bodies must not throw.
 class Team {
   public:
-    explicit Team(std::size_t size) : size_(size) {}
+    explicit Team(std::size_t most) : size_(most) {}
     template <class F> void run(F &&body) { // body(member): all members pass the same number of meet() calls
+        std::atomic<bool> go{false};
         std::vector<std::thread> others;
-        for (std::size_t m = 1; m < size_; ++m) others.emplace_back([&body, m] { body(m); });
+        others.reserve(size_);
+        try {
+            for (std::size_t m = 1; m < size_; ++m)
+                others.emplace_back([&body, &go, m] {
+                    while (!go) std::this_thread::yield();
+                    body(m);
+                });
+        } catch (const std::system_error &) { // no more threads to be had
+        }
+        size_ = others.size() + 1;
+        go = true;
         body(0);
         for (auto &t : others) t.join();
     }
@@ -43,7 +56,7 @@ class Team {
     std::size_t size() const { return size_; }
 
   private:
-    const std::size_t size_;
+    std::size_t size_;
     std::atomic<std::size_t> waiting_{0}, round_{0};
 };
 
@@ -187,6 +200,9 @@ template <class T> void seed(const SeedTask<T> &task) {
     const std::size_t work = task.X.n * (task.X.d + 4) * task.candidates;
     // Meeting costs a few microseconds; small steps are quicker alone.
     std::size_t members = work < 200000 || task.n_threads < 1 ? 1 : static_cast<std::size_t>(task.n_threads);
+    const std::size_t processors = std::thread::hardware_concurrency(), blocks = (task.X.n + LANES - 1) / LANES;
+    if (processors && members > processors) members = processors; // who waits spins: never more than can run
+    if (members > blocks) members = blocks;
     Team team(members);
     Seeding<T>(task).run(team);
 }

@@ -1,7 +1,12 @@
 // Work sharing without a lasting pool: threads live as long as one call, so forked processes stay safe.
+// Where the system gives fewer threads than asked for, the others do the work; an exception of a worker reaches
+// the caller once all have stopped.
 #pragma once
 #include <atomic>
 #include <cstddef>
+#include <exception>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -16,14 +21,26 @@ template <class F> void parallel_for(std::size_t tasks, int n_threads, F &&fn) {
         return;
     }
     std::atomic<std::size_t> next{0};
+    std::exception_ptr failure;
+    std::mutex guard;
     auto run = [&] {
-        for (std::size_t t; (t = next.fetch_add(1)) < tasks;) fn(t);
+        try {
+            for (std::size_t t; (t = next.fetch_add(1)) < tasks;) fn(t);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(guard);
+            if (!failure) failure = std::current_exception();
+            next = tasks;
+        }
     };
     std::vector<std::thread> team;
     team.reserve(workers - 1);
-    for (std::size_t i = 1; i < workers; ++i) team.emplace_back(run);
+    try {
+        for (std::size_t i = 1; i < workers; ++i) team.emplace_back(run);
+    } catch (const std::system_error &) { // no more threads to be had: those there are will do
+    }
     run();
     for (auto &member : team) member.join();
+    if (failure) std::rethrow_exception(failure);
 }
 
 } // namespace shoal
