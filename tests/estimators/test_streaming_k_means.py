@@ -107,6 +107,30 @@ def test_sample_weight_counts():
     )
 
 
+def test_the_metric_cannot_change_after_learning():
+    model = StreamingKMeans(3, random_state=0).partial_fit(blobs())
+    model.set_params(metric="cosine")
+    with pytest.raises(ShoalError, match="metric was euclidean"):
+        model.predict(blobs())
+
+
+def test_labels_are_of_fit_only_and_a_refused_first_batch_leaves_it_unfitted():
+    model = StreamingKMeans(3, random_state=0).fit(blobs())
+    assert hasattr(model, "labels_")
+    assert not hasattr(model.partial_fit(blobs()), "labels_")
+    fresh = StreamingKMeans(3)
+    with pytest.raises(ValueError, match="1e"):
+        fresh.partial_fit(np.full((5, 2), 1e120))
+    with pytest.raises(NotFittedError):
+        fresh.predict(blobs())
+
+
+def test_a_random_state_gives_answers_that_stay():
+    model = StreamingKMeans(5, random_state=np.random.RandomState(0)).partial_fit(blobs())
+    a = model.cluster_centers_.copy()
+    np.testing.assert_array_equal(model.set_params(n_clusters=4).set_params(n_clusters=5).cluster_centers_, a)
+
+
 def test_before_the_first_row():
     model = StreamingKMeans(3)
     assert not hasattr(model, "cluster_centers_")

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import BadInputError
-from shoal.model.cluster_model import QUANTILES, radius_quantiles, unit_rows
+from shoal.model.build import build_model
+from shoal.model.cluster_model import QUANTILES, Provenance, radius_quantiles, unit_rows
+from shoal.solve.k_means import k_means
+from shoal.summary.protocol import WeightedPoints
 
 from .test_persistence import fitted
 
@@ -44,6 +47,16 @@ def test_outlier_scores_are_the_share_of_rows_nearer_and_grow_with_distance():
     assert walk.outlier_scores[-1] > 0.999
 
 
+def test_ties_do_not_raise_the_outlier_score():
+    X = np.repeat([[0.0, 0.0], [0.0, 3.0], [50.0, 0.0]], [60, 40, 30], axis=0)
+    p = WeightedPoints(X, np.ones(len(X)))
+    model = build_model(X, p.weights, k_means(X, 2), provenance=Provenance(rows_seen=len(X)))
+    scores = model.assign(np.array([[50.0, 0.0], [0.0, 0.0], [0.0, 3.0]])).outlier_scores
+    assert scores[0] == 0.0  # exactly on a centre of equal rows
+    assert scores[1] < 0.05  # the nearest row of its cluster
+    assert scores[2] == pytest.approx(0.6, abs=0.05)  # six in ten lie nearer
+
+
 def test_scatter_adds_up_to_the_inertia_of_the_summary():
     model, summary, X = fitted()
     assert model.inertia == pytest.approx(-model.score(X))
@@ -71,6 +84,7 @@ def test_bad_rows_are_named():
     X[4, 1] = np.nan
     with pytest.raises(BadInputError, match="row 4, column 'f1'"):
         model.predict(X)
+    np.testing.assert_allclose(unit_rows(np.array([[3e200, 4e200], [3e-200, 4e-200]])), [[0.6, 0.8]] * 2)
     with pytest.raises(BadInputError, match="row 1: the row is all zeros"):
         unit_rows(np.array([[1.0, 0.0], [0.0, 0.0]]))
 

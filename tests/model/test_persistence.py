@@ -140,6 +140,41 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path, change, error, words):
         load_model(tmp_path / "m")
 
 
+def test_only_files_of_ours_are_cleaned_up(tmp_path):
+    save_model(fitted(3)[0], tmp_path / "m", summary=fitted(3)[1])
+    (tmp_path / "m" / "summary-of-my-findings.md").write_text("mine")
+    (tmp_path / "m" / "summary-dir").mkdir()
+    (tmp_path / "m" / ".tmp-left1").write_text("of a crash")
+    save_model(fitted(4, seed=2)[0], tmp_path / "m", summary=fitted(4, seed=2)[1])
+    names = {p.name for p in (tmp_path / "m").iterdir()}
+    assert {"summary-of-my-findings.md", "summary-dir"} <= names
+    assert len(names) == 5
+
+
+def test_a_version_published_while_reading_is_read_instead(tmp_path, monkeypatch):
+    first, second = fitted(3), fitted(5, seed=1)
+    save_model(first[0], tmp_path / "m", summary=first[1])
+    real = persistence._read_blob
+
+    def late(folder, entry):
+        monkeypatch.setattr(persistence, "_read_blob", real)
+        save_model(second[0], tmp_path / "m", summary=second[1])
+        return real(folder, entry)
+
+    monkeypatch.setattr(persistence, "_read_blob", late)
+    model, summary = persistence.load_both(tmp_path / "m")
+    assert model.k == 5
+    assert summary.to_bytes() == second[1].to_bytes()
+
+
+def test_arrays_that_do_not_fit_are_refused(tmp_path, monkeypatch):
+    for change in ({"ids": np.arange(2)}, {"radii": np.zeros((3, 4))}, {"centres": np.full((3, 2), np.nan)}):
+        broken = fitted(3)[0].replace(**change)
+        save_model(broken, tmp_path / "m")
+        with pytest.raises(DamagedFileError, match="does not fit"):
+            load_model(tmp_path / "m")
+
+
 def test_what_is_no_model_is_said_so(tmp_path):
     with pytest.raises(ShoalError, match=r"no manifest\.json"):
         load_model(tmp_path / "nothing")

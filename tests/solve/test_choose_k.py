@@ -53,6 +53,23 @@ def test_no_structure_is_admitted(make):
     assert answer.most_voted in range(2, 11)
 
 
+@pytest.mark.parametrize("n", [30, 60, 200, 1000])
+def test_unequal_weights_do_not_make_structure_of_noise(n):
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X, w = rng.uniform(size=(n, 2)).astype(np.float32), rng.uniform(0.5, 1.5, n)
+        found.append(choose_k(X, w, range(2, 9)).suggested)
+    assert found.count(None) >= 5
+
+
+def test_too_few_rows_to_tell_is_said():
+    answer = choose_k(np.array([[0.0], [1.0], [5.0]]), np.ones(3), [2])
+    assert answer.suggested is None
+    assert answer.confidence == 0.0
+    assert "too few rows" in answer.reasons[0]
+
+
 @pytest.mark.skipif(not SIPU.exists(), reason="../shared/data is not here")
 @pytest.mark.parametrize(("name", "k"), [("r15", 15), ("s1", 15), ("unbalance", 8), ("a1", 20)])
 def test_benchmark_sets_are_counted(name, k):

@@ -64,6 +64,14 @@ def test_as_many_clusters_as_points():
     assert k_means(np.arange(10.0)[:, None], 10).inertia == 0.0
 
 
+@pytest.mark.parametrize(
+    "bad", [{"weights": -np.ones(50)}, {"weights": np.zeros(50)}, {"weights": np.full(50, np.nan)}]
+)
+def test_bad_weights_are_an_error(bad):
+    with pytest.raises(BadInputError, match="weights"):
+        k_means(np.random.default_rng(0).normal(size=(50, 2)), 3, **bad)
+
+
 def test_one_cluster_is_the_mean():
     X = grid(100)
     np.testing.assert_allclose(k_means(X, 1).centres[0], X.astype(np.float64).mean(0), rtol=1e-9)

@@ -110,6 +110,28 @@ def test_the_starting_centres_are_not_changed():
     np.testing.assert_array_equal(start, X[:4])
 
 
+def test_float32_far_from_zero_is_solved_as_well_as_float64():
+    grid = np.random.default_rng(0).integers(0, 200, size=(2000, 2)) / 16
+    far = (1e6 + grid).astype(np.float32)
+    near = lloyd(grid, grid[:5], tol=0.0)
+    moved = lloyd(far, far[:5], tol=0.0)
+    assert moved.inertia == pytest.approx(near.inertia, rel=1e-4)
+    np.testing.assert_allclose(moved.centres - 1e6, near.centres, atol=0.1)
+
+
+def test_cosine_starts_of_any_length_mean_their_direction():
+    X = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    a = lloyd(X, [[10.0, 10.0], [0.0, 1.0]], metric="cosine")
+    b = lloyd(X, [[0.5**0.5, 0.5**0.5], [0.0, 1.0]], metric="cosine")
+    np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def test_all_empty_clusters_are_repaired_though_some_donors_cannot_give():
+    X = np.array([[0.0], [100.0], [200.0], [200.5], [201.0], [201.5]])
+    found = lloyd(X, [[0.0], [201.0], [1e6], [2e6]], tol=0.0)
+    assert (found.counts > 0).all()
+
+
 def test_no_rows_is_an_error():
     with pytest.raises(BadInputError, match="no rows"):
         lloyd(np.empty((0, 2)), [[0.0, 0.0]])

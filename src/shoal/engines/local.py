@@ -18,7 +18,7 @@ from shoal.features.recipe import Recipe
 from shoal.features.spec import RecipeSpec
 from shoal.model.build import build_model
 from shoal.model.cluster_model import Assignment, ClusterModel, Provenance
-from shoal.model.persistence import load_model, load_summary, save_model
+from shoal.model.persistence import load_both, save_model
 from shoal.solve.choose_k import KChoice, choose_k
 from shoal.solve.k_means import k_means
 from shoal.sources.files import open_files
@@ -214,7 +214,7 @@ def load(path: str | os.PathLike[str]) -> Clustering:
     ------
     ShoalError, DamagedFileError, NewerFormatError : see :mod:`shoal.model.persistence`.
     """
-    return Clustering(load_model(path), load_summary(path))
+    return Clustering(*load_both(path))
 
 
 def open_data(data: Any, read: ReadOptions, *, text_columns: frozenset[str] = frozenset()) -> Source:

@@ -12,7 +12,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from shoal.kernels import nearest
 from shoal.model.cluster_model import unit_rows
-from shoal.solve.lloyd import Solution
 
 
 class CentreEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -75,11 +74,3 @@ class CentreEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     def _validated(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
         rows: NDArray[Any] = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
         return unit_rows(rows) if self.metric == "cosine" else rows
-
-
-def largest_first(solution: Solution) -> NDArray[np.intp]:
-    """An order of the centres that does not depend on how they were found: by size, then by coordinates."""
-    order: NDArray[np.intp] = np.lexsort(
-        (*np.round(solution.centres, 9).T[::-1], -np.round(solution.counts, 6))
-    )
-    return order

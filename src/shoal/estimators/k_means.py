@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from shoal.estimators.base import CentreEstimator, largest_first
+from shoal.estimators.base import CentreEstimator
 from shoal.kernels import greedy_seeds
 from shoal.solve.lloyd import Solution, Step, lloyd
 
@@ -98,8 +98,8 @@ class KMeans(CentreEstimator):
         weights = (
             None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
         )
-        if weights is not None and not weights.sum() > 0:
-            raise ValueError("sample_weight adds up to zero: give at least one row a positive weight")
+        if weights is not None and not (weights.min() >= 0 and weights.sum() > 0):
+            raise ValueError("sample_weight must not be negative, and not zero everywhere")
         random = check_random_state(self.random_state)
         best: Solution | None = None
         for _ in range(self._starts()):
@@ -121,6 +121,9 @@ class KMeans(CentreEstimator):
 
     def _starts(self) -> int:
         if self.n_init != "auto":
+            if self._given() and int(self.n_init) > 1:
+                text = f"init gives the centres: 1 start instead of n_init={self.n_init}"
+                warnings.warn(text, RuntimeWarning, stacklevel=4)
             return 1 if self._given() else int(self.n_init)
         return 10 if callable(self.init) or (isinstance(self.init, str) and self.init == "random") else 1
 
@@ -152,7 +155,7 @@ class KMeans(CentreEstimator):
         return centres
 
     def _keep(self, best: Solution, dtype: np.dtype[Any]) -> None:
-        order = np.arange(self.n_clusters) if self._given() else largest_first(best)
+        order = np.arange(self.n_clusters) if self._given() else best.largest_first()
         self.cluster_centers_ = best.centres[order].astype(dtype)
         self.labels_ = np.argsort(order).astype(np.int32)[best.labels]
         self.inertia_ = best.inertia

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from shoal.errors import ShoalError
-from shoal.estimators.base import CentreEstimator, largest_first
+from shoal.estimators.base import CentreEstimator
 from shoal.kernels import nearest
 from shoal.solve.choose_k import KChoice, choose_k
 from shoal.solve.k_means import k_means
@@ -34,8 +34,8 @@ class StreamingKMeans(CentreEstimator):
     max_clusters : largest k that will be asked of the summary; default the larger of 64 and ``n_clusters``.
     sample_rows : rows the summary keeps; default the larger of 50,000 and 200 per cluster.
     max_bytes : memory budget of the summary.
-    random_state : int for the same answer every time; also the seed by which summaries merge. None: seed 0 for the
-        summary (so that any two merge) and rows told apart by their content.
+    random_state : int for the same answer every time; also the seed by which summaries merge. None: 0, so that any two
+        merge. A RandomState gives every fit a seed of its own, so such estimators do not merge.
     n_threads : default all processors, or ``OMP_NUM_THREADS``. No effect on the result.
 
     Attributes
@@ -85,8 +85,8 @@ class StreamingKMeans(CentreEstimator):
         rows = self._validated(X, reset=True)
         if len(rows) < self.n_clusters:
             raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}.")
-        self.summary_ = self._new_summary()
-        self._take(rows, sample_weight)
+        self.summary_ = self._filled(self._new_summary(), rows, sample_weight)
+        self._summary_metric = self.metric
         self._solve()
         self.labels_ = nearest(rows, self._centres, n_threads=self.n_threads).labels
         return self
@@ -96,9 +96,12 @@ class StreamingKMeans(CentreEstimator):
         """Learn one more batch of any size."""
         first = not hasattr(self, "summary_")
         rows = self._validated(X, reset=first)
-        if first:
-            self.summary_ = self._new_summary()
-        self._take(rows, sample_weight)
+        if not first:
+            self._check_metric()
+        self.summary_ = self._filled(self._new_summary() if first else self.summary_, rows, sample_weight)
+        self._summary_metric = self.metric
+        if hasattr(self, "labels_"):
+            del self.labels_  # they were of the rows of fit only
         return self
 
     def merge(self, other: Self) -> Self:
@@ -114,6 +117,7 @@ class StreamingKMeans(CentreEstimator):
             raise ShoalError(f"metrics differ: {self.metric} and {other.metric}")
         out = type(self)(**self.get_params())
         out.summary_ = self.summary_.merge(other.summary_)
+        out._summary_metric = self.metric
         out.n_features_in_ = self.n_features_in_
         if hasattr(self, "feature_names_in_"):
             out.feature_names_in_ = self.feature_names_in_
@@ -129,7 +133,7 @@ class StreamingKMeans(CentreEstimator):
             ks,
             rows=self.summary_.count,
             metric=self.metric,  # type: ignore[arg-type]
-            seed=self._seed(),
+            seed=self.summary_.seed,
             n_threads=self.n_threads,
         )
 
@@ -169,7 +173,7 @@ class StreamingKMeans(CentreEstimator):
             return 0
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
-        return int(check_random_state(self.random_state).get_state()[1][0])
+        return int(check_random_state(self.random_state).randint(2**31))
 
     def _new_summary(self) -> Coreset:
         return Coreset(
@@ -180,12 +184,17 @@ class StreamingKMeans(CentreEstimator):
             n_threads=self.n_threads,
         )
 
-    def _take(self, rows: NDArray[Any], sample_weight: ArrayLike | None) -> None:
+    def _filled(self, summary: Coreset, rows: NDArray[Any], sample_weight: ArrayLike | None) -> Coreset:
         weights = (
             None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
         )
-        self.summary_.update(rows, weights)
-        self._solved_for: tuple[int, int] | None = None
+        return summary.update(rows, weights)
+
+    def _check_metric(self) -> None:
+        if self.metric != self._summary_metric:
+            raise ShoalError(
+                f"the metric was {self._summary_metric} while learning and is {self.metric} now: call fit again"
+            )
 
     def _solve_if_needed(self) -> None:
         self._need_summary()
@@ -193,6 +202,7 @@ class StreamingKMeans(CentreEstimator):
             self._solve()
 
     def _solve(self) -> None:
+        self._check_metric()
         points = self.summary_.points()
         if len(points.X) < self.n_clusters:
             raise ValueError(f"n_samples={len(points.X)} should be >= n_clusters={self.n_clusters}.")
@@ -201,10 +211,10 @@ class StreamingKMeans(CentreEstimator):
             self.n_clusters,
             weights=points.weights,
             metric=self.metric,  # type: ignore[arg-type]
-            seed=self._seed(),
+            seed=self.summary_.seed,
             n_threads=self.n_threads,
         )
-        order = largest_first(best)
+        order = best.largest_first()
         self._centres = best.centres[order].astype(points.X.dtype)
         self._inertia, self._n_iter = best.inertia, best.iterations
         self._solved_for = (self.n_clusters, self.summary_.count)

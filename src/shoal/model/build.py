@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.model.cluster_model import ClusterModel, Metric, Provenance, radius_quantiles
-from shoal.solve.lloyd import Solution
+from shoal.model.cluster_model import ClusterModel, Provenance, radius_quantiles
+from shoal.solve.lloyd import Metric, Solution
 from shoal.solve.quality import quality
 
 
@@ -37,7 +37,7 @@ def build_model(
     (array([9., 0.]), array([3., 1.]))
     """
     k = len(solution.centres)
-    order = np.lexsort((*solution.centres.T[::-1], -solution.counts))
+    order = solution.largest_first()
     place = np.argsort(order)
     labels = place[solution.labels]
     diff = X - solution.centres[solution.labels]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import BadInputError, Rejects
 from shoal.kernels import as_floats, nearest
+from shoal.solve.lloyd import Metric
 
-Metric = Literal["euclidean", "cosine"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -171,12 +171,23 @@ class ClusterModel:
         scores = np.empty(len(distances))
         for c in np.unique(positions):
             mine, radii = positions == c, self.radii[c]
-            inside = np.interp(distances[mine], radii, QUANTILES)
+            inside = _share_nearer(distances[mine], radii)
             reach = radii[-1] if radii[-1] > 0 else np.finfo(float).tiny
             beyond = distances[mine] > radii[-1]
             tail = 1.0 - TAIL * reach / np.maximum(distances[mine], reach)
             scores[mine] = np.where(beyond, tail, inside * (1.0 - TAIL))
         return scores
+
+
+def _share_nearer(distances: FloatArray, radii: FloatArray) -> FloatArray:
+    """Share of a cluster's rows that are strictly nearer; among equal radii the first level counts."""
+    above = np.searchsorted(radii, distances, side="left")
+    high = np.clip(above, 1, len(radii) - 1)
+    low = high - 1
+    width = radii[high] - radii[low]
+    part = np.divide(distances - radii[low], width, out=np.zeros_like(distances), where=width > 0)
+    share = QUANTILES[low] + (QUANTILES[high] - QUANTILES[low]) * np.clip(part, 0.0, 1.0)
+    return np.where(above == 0, 0.0, share)
 
 
 def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
@@ -189,14 +200,16 @@ def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
     >>> unit_rows(np.array([[3.0, 4.0]]))
     array([[0.6, 0.8]])
     """
-    length = np.linalg.norm(X.astype(np.float64), axis=1)
-    if len(length) and not length.min() > 0:
+    rows = X.astype(np.float64)
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    if len(largest) and not largest.min() > 0:
         raise BadInputError(
             "the row is all zeros, which has no direction under the cosine metric",
-            place=f"row {int(np.argmin(length))}",
+            place=f"row {int(np.argmin(largest))}",
             remedy="drop such rows or use the euclidean metric",
         )
-    unit: NDArray[Any] = (X / length[:, None]).astype(X.dtype)
+    rows /= largest[:, None]  # first, so that no square can overflow or vanish
+    unit: NDArray[Any] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(X.dtype)
     return unit
 
 

@@ -11,21 +11,26 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.numpy
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from shoal.errors import DamagedFileError, NewerFormatError, Rejects, ShoalError
-from shoal.model.cluster_model import ClusterModel, Provenance
+from shoal.model.cluster_model import QUANTILES, ClusterModel, Provenance
 from shoal.summary.coreset import Coreset
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_OURS = re.compile(r"(arrays-[0-9a-f]{12}\.safetensors|summary-[0-9a-f]{12}\.shoal|\.tmp-\w+)")
+T = TypeVar("T")
 _ARRAYS = ("centres", "weights", "scatter", "radii", "ids")
 
 
@@ -52,9 +57,9 @@ def save_model(
     version = hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=8).hexdigest()
     manifest["version"] = version
     _replace(folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True).encode())
-    keep = {MANIFEST} | {entry["name"] for entry in files.values()}
-    for old in folder.iterdir():
-        if old.name not in keep and old.name.split("-")[0] in ("arrays", "summary"):
+    keep = {entry["name"] for entry in files.values()}
+    for old in folder.iterdir():  # what earlier versions or a crash left; nothing that is not ours
+        if _OURS.fullmatch(old.name) and old.name not in keep and old.is_file():
             old.unlink(missing_ok=True)
     return model.replace(version=version)
 
@@ -67,10 +72,32 @@ def load_model(path: str | os.PathLike[str]) -> ClusterModel:
     ShoalError : there is no model at ``path``.
     DamagedFileError, NewerFormatError : it cannot be trusted, or a newer release wrote it.
     """
+    return _retrying(Path(path), lambda manifest: _model(Path(path), manifest))
+
+
+def load_both(path: str | os.PathLike[str]) -> tuple[ClusterModel, Coreset]:
+    """Read a model and the summary it was solved from, of one version; errors as in the two functions."""
     folder = Path(path)
+    return _retrying(folder, lambda manifest: (_model(folder, manifest), _summary(folder, manifest)))
+
+
+def _retrying(folder: Path, read: Callable[[dict[str, Any]], T]) -> T:
+    """Read by the manifest; once more if a new version was published, and its files replaced, meanwhile."""
     manifest = _read_manifest(folder)
+    while True:
+        try:
+            return read(manifest)
+        except DamagedFileError:
+            newer = _read_manifest(folder)
+            if newer == manifest:
+                raise
+            manifest = newer
+
+
+def _model(folder: Path, manifest: dict[str, Any]) -> ClusterModel:
     try:
         arrays = safetensors.numpy.load(_read_blob(folder, manifest["files"]["arrays"]))
+        _check_arrays(folder, arrays)
         provenance = dict(manifest["provenance"])
         provenance["rejects"] = Rejects.from_dict(provenance["rejects"])
         provenance["sources"] = tuple(provenance["sources"])
@@ -87,9 +114,9 @@ def load_model(path: str | os.PathLike[str]) -> ClusterModel:
             version=manifest["version"],
             parent=manifest["parent"],
         )
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
-        if isinstance(error, ShoalError):
-            raise
+    except ShoalError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise DamagedFileError(f"{folder}: the model cannot be read: {error!r}") from error
 
 
@@ -100,11 +127,33 @@ def load_summary(path: str | os.PathLike[str]) -> Coreset:
     ------
     ShoalError : there is no model, or it was saved without its summary.
     """
-    folder = Path(path)
-    files = _read_manifest(folder)["files"]
+    return _retrying(Path(path), lambda manifest: _summary(Path(path), manifest))
+
+
+def _summary(folder: Path, manifest: dict[str, Any]) -> Coreset:
+    files = manifest["files"]
     if "summary" not in files:
         raise ShoalError(f"{folder} was saved without its summary, so it cannot go on learning or merge")
     return Coreset.from_bytes(_read_blob(folder, files["summary"]))
+
+
+def _check_arrays(folder: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    centres = arrays["centres"]
+    k = len(centres) if centres.ndim == 2 else 0
+    shapes = {
+        "centres": centres.shape,
+        "weights": (k,),
+        "scatter": (k,),
+        "ids": (k,),
+        "radii": (k, len(QUANTILES)),
+    }
+    for name, shape in shapes.items():
+        whole = name == "ids" or np.isfinite(arrays[name]).all()
+        kind = "i" if name == "ids" else "f"
+        if not k or arrays[name].shape != shape or arrays[name].dtype.kind != kind or not whole:
+            raise DamagedFileError(
+                f"{folder}: the array {name!r} of the model does not fit; use another copy"
+            )
 
 
 def _manifest(model: ClusterModel) -> dict[str, Any]:
@@ -151,11 +200,13 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedFileError(f"{folder / MANIFEST} is not valid JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != "shoal.model":
         raise DamagedFileError(f"{folder / MANIFEST} does not describe a Shoal model")
-    if manifest.get("format", 0) > FORMAT:
+    if not isinstance(manifest.get("format"), int):
+        raise DamagedFileError(f"{folder / MANIFEST} has no format number")
+    if manifest["format"] > FORMAT:
         raise NewerFormatError(
             f"{folder} has format {manifest['format']}, this release reads up to {FORMAT}; upgrade shoal to read it"
         )
-    if "files" not in manifest or "arrays" not in manifest["files"]:
+    if not isinstance(manifest.get("files"), dict) or "arrays" not in manifest["files"]:
         raise DamagedFileError(f"{folder / MANIFEST} names no arrays")
     return manifest
 

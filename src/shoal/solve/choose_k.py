@@ -192,9 +192,10 @@ def _probe_all(
 
 
 def _decide(candidates: tuple[Candidate, ...], solutions: dict[int, Solution]) -> KChoice:
-    real = [c for c in candidates if c.k > 1]
+    real = [c for c in candidates if c.k > 1 and np.isfinite(c.stability) and np.isfinite(c.gap)]
     if not real:
-        return KChoice(candidates, solutions, None, 0.0, ("only k = 1 was tried",), {})
+        why = "there are too few rows to tell" if any(c.k > 1 for c in candidates) else "only k = 1 was tried"
+        return KChoice(candidates, solutions, None, 0.0, (why,), {})
     votes = _votes(real)
     best = _most_voted(real, votes)
     clear = max(c.gap - 2 * c.gap_error for c in real) > CLEAR
@@ -213,7 +214,7 @@ def _no_structure(clear: bool, most: Candidate, best: Candidate) -> tuple[float,
     if most.stability < STEADY:
         why.append(f"no k is stable: at best {most.stability:.2f} of 1 between samples, at k = {most.k}")
     why.append(f"if k must be chosen all the same, {best.k} has the most votes")
-    return (0.6 if clear or most.stability >= STEADY else 1.0), tuple(why)
+    return (0.6 if clear or most.stability >= STEADY else 0.9), tuple(why)
 
 
 def _votes(real: list[Candidate]) -> dict[str, int]:
@@ -222,7 +223,7 @@ def _votes(real: list[Candidate]) -> dict[str, int]:
         "Davies-Bouldin": min(real, key=lambda c: c.quality.davies_bouldin).k,
         "silhouette": max(real, key=lambda c: c.quality.silhouette).k,
         "gap": _gap_rule(real),
-        "stability": max((c for c in real), key=lambda c: (round(c.stability, 2), c.k)).k,
+        "stability": max(real, key=lambda c: (round(c.stability, 2), c.k)).k,
     }
     lowest = min(real, key=lambda c: c.quality.bic).k
     if lowest != real[-1].k or len(real) == 1:  # at the end of the range it has only been cut off
@@ -259,7 +260,9 @@ def _reasons(best: Candidate, votes: dict[str, int], real: list[Candidate]) -> t
     if best.stability < STEADY:
         text.append("that is not stable: the groups are there, but their number is not sharp")
     text.append(f"it explains {best.quality.explained:.0%} of the variance")
-    if best.k == real[-1].k:
+    if len(real) == 1:
+        text.append("no other k was tried")
+    elif best.k == real[-1].k:
         text.append("it is the largest k tried: try larger ones")
     return tuple(text)
 
@@ -276,10 +279,19 @@ def _quick(X: NDArray[Any], k: int, metric: Metric, rng: np.random.Generator, ru
 def _resample(
     X: NDArray[Any], weights: NDArray[np.float64], size: int, rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Rows of equal weight: all of them if they are few and alike, else drawn by weight."""
-    if len(X) <= size and np.ptp(weights) == 0:
-        return X[rng.permutation(len(X))]
-    return X[rng.choice(len(X), size, p=weights / weights.sum())]
+    """Rows of equal weight, drawn by weight and no more than the points are worth.
+
+    Many draws from few points would be copies of each other, and copies look like clusters: so at most the effective
+    number of points (Kish 1965), systematically, which repeats a row only if its weight calls for it.
+    """
+    if np.ptp(weights) == 0:
+        return X[rng.permutation(len(X))[:size]]
+    effective = int(weights.sum() ** 2 / (weights**2).sum())
+    size = max(min(size, effective), 1)
+    steps = (np.arange(size) + rng.random()) * weights.sum() / size
+    drawn = np.searchsorted(np.cumsum(weights[order := rng.permutation(len(X))]), steps, side="right")
+    rows: NDArray[Any] = X[order[np.minimum(drawn, len(X) - 1)]]
+    return rows
 
 
 def _halves(

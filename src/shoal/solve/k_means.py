@@ -8,7 +8,7 @@ from one start.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import BadInputError
 from shoal.kernels import as_floats, greedy_seeds, nearest
-from shoal.solve.lloyd import Metric, Solution, lloyd
+from shoal.solve.lloyd import Metric, Solution, lloyd, shifted
 
 SEEDS_PER_CENTRE = 10
 COVER_STEPS = 3
@@ -39,7 +39,7 @@ def k_means(
     *,
     weights: ArrayLike | None = None,
     metric: Metric = "euclidean",
-    starts: int = 0,
+    n_init: int = 0,
     seed: int = 0,
     max_iter: int = 100,
     improvement: float = FINE,
@@ -52,7 +52,7 @@ def k_means(
     ----------
     X : (n, d) points, n at least k; unit vectors for cosine.
     k : clusters.
-    starts : direct greedy k-means++ starts beside the over-seeded ones.
+    n_init : direct greedy k-means++ starts beside the over-seeded ones.
     seed : equal seeds give equal answers.
     max_iter, improvement : end of the last Lloyd run.
     cover : of the same points, to be shared by several k; made here if not given.
@@ -70,6 +70,24 @@ def k_means(
         raise BadInputError(
             f"k={k} clusters asked of {len(points)} rows", remedy=f"choose k between 1 and {len(points)}"
         )
+    if not np.isfinite(points).all() or not (np.isfinite(w).all() and (w >= 0).all() and w.sum() > 0):
+        raise BadInputError(
+            "points or weights hold NaN, infinity or negative weights, or no weight at all",
+            remedy="drop such rows first",
+        )
+    points, origin = shifted(points) if metric == "euclidean" else (points, None)
+    if origin is not None:
+        found_there = k_means(
+            points,
+            k,
+            weights=w,
+            n_init=n_init,
+            seed=seed,
+            max_iter=max_iter,
+            improvement=improvement,
+            n_threads=n_threads,
+        )
+        return replace(found_there, centres=found_there.centres + origin)
     rng = np.random.default_rng([seed, k])
 
     def run(centres: NDArray[Any], end: float) -> Solution:
@@ -92,7 +110,7 @@ def k_means(
             cover = make_cover(points, w, SEEDS_PER_CENTRE * k, metric=metric, rng=rng, n_threads=n_threads)
         best = over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
         found += best[: _affordable(points, k, POLISHED)]
-    direct = starts if found else max(starts, _affordable(points, k, DIRECT_STARTS))
+    direct = n_init if found else max(n_init, _affordable(points, k, DIRECT_STARTS))
     draws = _draws(k) if not found else None
     for _ in range(direct):
         chosen, _ = greedy_seeds(points, k, weights=w, candidates=draws, rng=rng, n_threads=n_threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +13,9 @@ from shoal.errors import BadInputError
 from shoal.kernels import Totals, accumulate, as_floats
 
 Metric = Literal["euclidean", "cosine"]
+Floats = NDArray[np.float32] | NDArray[np.float64]
+OFFSET = 64.0
+"""Rows are moved to their mean before solving if it is this many standard deviations away from zero."""
 
 
 class Step(NamedTuple):
@@ -49,6 +52,12 @@ class Solution:
         """Steps taken."""
         return len(self.steps)
 
+    def largest_first(self) -> NDArray[np.intp]:
+        """An order of the centres that does not depend on how they were found: by weight, then by coordinates."""
+        keys = (*np.round(self.centres, 9).T[::-1], -np.round(self.counts, 6))
+        order: NDArray[np.intp] = np.lexsort(keys)
+        return order
+
 
 def lloyd(
     X: ArrayLike,
@@ -83,6 +92,24 @@ def lloyd(
     C = np.array(centres, np.float64, copy=True)
     if len(rows) == 0:
         raise BadInputError("no rows to cluster", remedy="check the input and its filter")
+    if metric == "cosine":
+        C = _unit(C, C)
+    else:
+        rows, origin = shifted(rows)
+        if origin is not None:
+            told = None if watch is None else (lambda step, moved: watch(step, moved + origin))
+            C -= origin
+            solved = lloyd(
+                rows,
+                C,
+                weights=w,
+                max_iter=max_iter,
+                tol=tol,
+                improvement=improvement,
+                n_threads=n_threads,
+                watch=told,
+            )
+            return replace(solved, centres=solved.centres + origin)
     rest = tol * _mean_variance(rows, w) if tol > 0 else 0.0
     steps: list[Step] = []
     before: NDArray[np.int32] | None = None
@@ -116,25 +143,52 @@ def _means(
         sums, counts = sums.copy(), counts.copy()
         cost = found.squared.astype(np.float64) * (1.0 if w is None else w)
         size = np.bincount(found.labels, minlength=len(C))
-        for c, i in zip(empty, np.argsort(-cost, kind="stable")[: len(empty)], strict=False):
+        waiting = list(empty)
+        for i in np.argsort(-cost, kind="stable"):
+            if not waiting:
+                break
             donor, weight = found.labels[i], 1.0 if w is None else w[i]
-            if cost[i] <= 0 or size[donor] < 2:
+            if cost[i] <= 0:
                 break  # every row already lies on a centre: fewer distinct rows than clusters
+            if size[donor] < 2:
+                continue
             row = X[i].astype(np.float64)
             sums[donor] -= weight * row
             counts[donor] -= weight
             size[donor] -= 1
+            c = waiting.pop()
             sums[c], counts[c] = weight * row, weight
             repaired += 1
     full = counts > 0
     new = C.copy()
     new[full] = sums[full] / counts[full, None]
-    if metric == "cosine":
-        length = np.linalg.norm(new, axis=1)
-        still = length <= 1e-12  # rows that cancel out: any direction is as good, keep the old one
-        new[still], length[still] = C[still], np.linalg.norm(C[still], axis=1)
-        new /= np.maximum(length, 1e-300)[:, None]
-    return new, repaired
+    return (_unit(new, C) if metric == "cosine" else new), repaired
+
+
+def _unit(centres: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centres of length 1; where rows cancel out any direction is as good, and the one before is kept."""
+    length = np.linalg.norm(centres, axis=1)
+    still = length <= 1e-12
+    kept = np.where(still[:, None], before, centres)
+    unit: NDArray[np.float64] = kept / np.maximum(np.linalg.norm(kept, axis=1), 1e-300)[:, None]
+    return unit
+
+
+def shifted(X: Floats) -> tuple[Floats, NDArray[np.float64] | None]:
+    """float32 rows moved to their mean where it is so far off that centres could not be told apart, and the move.
+
+    The move is a float32 number, so that rows lose nothing to it.
+    """
+    if X.dtype != np.float32:
+        return X, None
+    mean = X.mean(axis=0, dtype=np.float64)
+    spread = X[:: max(1, len(X) // 10_000)].std(axis=0, dtype=np.float64)
+    if not (np.abs(mean) > OFFSET * spread).any() or not np.isfinite(mean).all():
+        return X, None
+    origin = mean.astype(np.float32)
+    moved = X - origin
+    # a constant column, or one that is all offset, stays far out: moving twice would change nothing
+    return moved, origin.astype(np.float64)
 
 
 def _mean_variance(X: NDArray[Any], w: NDArray[np.float64] | None) -> float:

@@ -62,7 +62,7 @@ def quality(X: NDArray[Any], weights: NDArray[np.float64], solution: Solution, r
     own = np.sqrt(found.squared.astype(np.float64))
     second = found.second if found.second is not None else found.squared
     other = np.sqrt(second.astype(np.float64))
-    ratio = np.divide(own, other, out=np.zeros_like(own), where=other > 0)
+    ratio = np.divide(own, other, out=np.ones_like(own), where=other > 0)  # on two centres at once: 0
     freedom = max(rows - k, 1) / (k - 1)
     return Quality(
         k=k,
