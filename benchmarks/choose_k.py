@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import save, timed
+from benchmarks.common import timed
 from benchmarks.data import SHARED
 from shoal.solve.choose_k import choose_k
 
@@ -46,19 +46,17 @@ def sets() -> Iterator[tuple[str, str, np.ndarray, int | None]]:
         yield "none", name, X, None
 
 
-def run(quick: bool = False) -> None:
+def run(quick: bool = False) -> list[dict[str, Any]]:
     """Suggest k for every set, from 2 to well beyond the truth."""
     rows: list[dict[str, Any]] = []
     for family, name, X, truth in sets():
+        if quick and any(row["family"] == family for row in rows):
+            continue
         top = max(12, (truth or 0) + 8)
         X = X.astype(np.float32)
         seconds, answer = timed(lambda X=X, top=top: choose_k(X, np.ones(len(X)), range(2, top + 1)))
         row = {"family": family, "set": name, "true": truth, "suggested": answer.suggested}
         rows.append(row | {"confidence": answer.confidence, "votes": answer.votes, "seconds": seconds})
-        print(
-            family, name, truth, "->", answer.suggested, "" if answer.suggested == truth else "XX", flush=True
-        )
-        if quick and len(rows) > 3:
-            return
-    if not quick:
-        save("choose_k", rows)
+        mark = "" if answer.suggested == truth else "  WRONG"
+        print(f"{family}, {name}: {truth} -> {answer.suggested}{mark}", flush=True)
+    return rows

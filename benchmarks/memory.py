@@ -1,8 +1,9 @@
-"""Peak memory and time of fitting Parquet files of 1, 3 and 10 million rows, each in a process of its own."""
+"""Peak memory and time of one pass over Parquet files of 1, 3 and 10 million rows, each in a process of its own."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,83 +14,59 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.common import median, save
+from benchmarks.common import median, why
+from benchmarks.memory_child import CONTENDERS, K
 
 MILLIONS = (1, 3, 10)
-COLUMNS, K = 20, 50
-CHILD = {
-    "shoal": """
-import shoal
-shoal.fit(path, 50)
-""",
-    "sklearn MiniBatch": """
-import numpy as np, pyarrow.parquet as pq
-from sklearn.cluster import MiniBatchKMeans
-m = MiniBatchKMeans(50, random_state=0, n_init=1, compute_labels=False)
-for b in pq.ParquetFile(path).iter_batches(65536):
-    m.partial_fit(np.column_stack([c.to_numpy() for c in b.columns]))
-""",
-    "betula-cluster": """
-import numpy as np, pyarrow.parquet as pq
-from betula_cluster import Betula
-m = Betula(n_clusters=50, method="kmeans", feature="spherical", max_leaves=2000)
-for b in pq.ParquetFile(path).iter_batches(65536):
-    m.partial_fit(np.column_stack([c.to_numpy() for c in b.columns]).astype(np.float64))
-m.partial_fit()
-m.cluster_centers_
-""",
-}
-FRAME = """
-import json, sys, time
-path = sys.argv[1]
-began = time.perf_counter()
-{work}
-seconds = time.perf_counter() - began
-peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss is inherited
-print(json.dumps([seconds, int(peak.split()[1]) / 1024]))
-"""
+ROUNDS = 3
+COLUMNS = 20
+ROW_GROUP = 100_000
+CHECKOUT = Path(__file__).parents[1]
+
+
+def run(quick: bool = False) -> list[dict[str, Any]]:
+    """Three runs of each contender on each file, in turns."""
+    sizes = (200_000,) if quick else tuple(m * 1_000_000 for m in MILLIONS)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.parquet"
+        for size in sizes:
+            write(path, size)
+            os.sync()  # or the first contender would share the disk with the writer
+            rows.append(
+                {"rows": size, "parquet_bytes": path.stat().st_size} | _measure(path, 1 if quick else ROUNDS)
+            )
+            for name, seconds in rows[-1]["seconds"].items():
+                peak = rows[-1]["peak_mb"][name]
+                print(f"{size:,} rows, {name}: {median(seconds):.2f} s, {median(peak):.0f} MB", flush=True)
+    return rows
 
 
 def write(path: Path, rows: int) -> None:
-    """float32 columns, 50 Gaussians, written in pieces."""
+    """float32 columns of 50 Gaussians, written group by group so that the writer stays small too."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(K, COLUMNS)) * 4
     schema = pa.schema([(f"c{i}", pa.float32()) for i in range(COLUMNS)])
     with pq.ParquetWriter(path, schema) as writer:
-        for _ in range(rows // 100_000):
-            X = centres[rng.integers(K, size=100_000)] + rng.normal(size=(100_000, COLUMNS))
-            writer.write_table(pa.table([pa.array(c) for c in X.astype(np.float32).T], schema=schema))
+        for start in range(0, rows, ROW_GROUP):
+            n = min(ROW_GROUP, rows - start)
+            X = centres[rng.integers(K, size=n)] + rng.normal(size=(n, COLUMNS))
+            columns = [pa.array(c) for c in X.astype(np.float32).T]
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
 
 
-def run(quick: bool = False) -> None:
-    """Three runs each, in turns."""
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for millions in MILLIONS[: 1 if quick else None]:
-            path = Path(folder) / "rows.parquet"
-            write(path, millions * 1_000_000)
-            found: dict[str, list[list[float]]] = {name: [] for name in CHILD}
-            for _ in range(1 if quick else 3):
-                for name, work in CHILD.items():
-                    code = FRAME.format(work=work)
-                    done = subprocess.run(
-                        [sys.executable, "-c", code, str(path)], capture_output=True, text=True
-                    )
-                    if done.returncode:
-                        print(name, done.stderr[-300:])
-                        continue
-                    found[name].append(json.loads(done.stdout.splitlines()[-1]))
-            row = {"rows": millions * 1_000_000, "parquet_bytes": path.stat().st_size}
-            row["seconds"] = {name: [s for s, _ in v] for name, v in found.items()}
-            row["peak_mib"] = {name: [m for _, m in v] for name, v in found.items()}
-            rows.append(row)
-            for name, v in found.items():
-                if v:
-                    print(
-                        millions,
-                        "M rows",
-                        name,
-                        f"{median([s for s, _ in v]):.2f} s, {median([m for _, m in v]):.0f} MiB",
-                    )
-    if not quick:
-        save("memory", rows)
+def _measure(path: Path, rounds: int) -> dict[str, Any]:
+    seconds: dict[str, list[float]] = {}
+    peak: dict[str, list[float]] = {}
+    failed: dict[str, str] = {}
+    for _ in range(rounds):
+        for name in CONTENDERS:
+            command = [sys.executable, "-m", "benchmarks.memory_child", name, str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
+            if done.returncode:
+                failed[name] = why(done.stderr)
+                continue
+            answer = json.loads(done.stdout.splitlines()[-1])
+            seconds.setdefault(name, []).append(answer["seconds"])
+            peak.setdefault(name, []).append(answer["peak_mb"])
+    return {"seconds": seconds, "peak_mb": peak, "failed": failed}

@@ -41,7 +41,7 @@ def blobs(tmp_path):
 def test_fit_assign_inspect_plot_report(blobs):
     said = shoal("fit", "blobs.csv", "-k", 3, "--out", "m", cwd=blobs)
     assert "900 rows from 1 file" in said.stdout
-    assert said.stderr == ""  # no progress bar in a pipe
+    assert said.stderr == "not used: kind (text)\n"  # and no progress bar in a pipe
     shoal("assign", "m", "blobs.csv", "--keep", "kind", "--out", "labels.parquet", cwd=blobs)
     labels = pq.read_table(blobs / "labels.parquet").to_pandas()
     assert len(labels) == 900

@@ -70,6 +70,33 @@ def test_rows_without_cluster_are_kept_as_nulls(table, tmp_path):
     assert done.filtered == int((~meant).sum())
 
 
+def test_ids_and_codes_are_carried_as_they_were_written(found, tmp_path):
+    rows = ["uid,code,a,b", "9007199254740993,007,0.5,1", "1000000000000,010,30.5,2"]
+    (tmp_path / "ids.csv").write_text("\n".join(rows))
+    label_files(found, tmp_path / "ids.csv", tmp_path / "l.csv", keep=["uid", "code"])
+    lines = (tmp_path / "l.csv").read_text().replace('"', "").splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        ["9007199254740993", "007"],
+        ["1000000000000", "010"],
+    ]
+
+
+def test_an_input_is_never_overwritten(found, table):
+    before = table.read_bytes()
+    with pytest.raises(BadInputError, match="one of the files to be labelled"):
+        label_files(found, table, table)
+    assert table.read_bytes() == before
+
+
+def test_columns_of_the_input_with_names_of_ours_are_kept(found, table, tmp_path):
+    frame = pd.read_csv(table).rename(columns={"name": "cluster"})
+    frame.to_csv(tmp_path / "c.csv", index=False)
+    label_files(found, tmp_path / "c.csv", tmp_path / "l.parquet", keep=["cluster"])
+    got = pq.read_table(tmp_path / "l.parquet").to_pandas()
+    assert list(got["cluster_in"]) == list(frame["cluster"])
+    assert set(got["cluster"]) == {0, 1}
+
+
 def test_all_columns_can_be_carried_along(found, table, tmp_path):
     label_files(found, table, tmp_path / "l.parquet", keep=["*"])
     names = pq.read_schema(tmp_path / "l.parquet").names

@@ -151,11 +151,12 @@ def test_weight_column_counts(tmp_path):
 
 
 BAD = {
+    "k is text": (lambda: shoal.fit(blobs(), "6"), "k is '6'"),
     "too few rows": (lambda: shoal.fit(blobs(3), 5), "k=5 clusters asked of 3 rows"),
     "identical rows": (lambda: shoal.fit(np.ones((50, 2)), 3), "only 1 differ"),
     "all filtered": (
         lambda: shoal.fit(pd.DataFrame({"a": [1.0, 2.0]}), 1, where="a > 5"),
-        "left to learn from",
+        "no row of 2 meets the condition",
     ),
     "missing value": (lambda: shoal.fit(pd.DataFrame({"a": [1.0, None, 2.0]}), 1), "row 2, column 'a'"),
     "unknown keyword": (lambda: shoal.fit(blobs(), 2, colums=["a"]), "colums"),
@@ -174,6 +175,45 @@ def test_bad_input_names_the_place_and_the_remedy(act, words):
     with pytest.raises(ShoalError) as error:
         act()
     assert words in str(error.value)
+
+
+def test_a_condition_that_is_met_late_is_no_trouble(tmp_path):
+    frame = pd.DataFrame({"yr": [2023] * 70_000 + [2024] * 3000, "a": np.r_[np.zeros(70_000), blobs()[:, 0]]})
+    frame.to_csv(tmp_path / "sorted.csv", index=False)
+    found = shoal.fit(tmp_path / "sorted.csv", 2, columns=["a"], where="yr = 2024")
+    assert found.summary.count == 3000
+    assert found.model.provenance.rows_filtered == 70_000
+    np.testing.assert_allclose(np.sort(centres(found).ravel()), [0, 20], atol=0.3)
+
+
+@pytest.mark.parametrize("scale", ["auto", "none"])
+def test_a_column_far_from_zero_keeps_its_differences(scale):
+    rng = np.random.default_rng(0)
+    seconds = 1.7e9 + rng.choice([0, 300, 600], 300) + rng.normal(size=300) * 20
+    found = shoal.fit(pd.DataFrame({"t": seconds}), 3, scale=scale)
+    np.testing.assert_allclose(np.sort(centres(found).ravel()) - 1.7e9, [0, 300, 600], atol=10)
+
+
+def test_columns_that_cannot_be_used_are_told(tmp_path):
+    frame = pd.DataFrame(blobs(300), columns=["a", "b"]).assign(name="x", day=pd.Timestamp("2026-01-01"))
+    found = shoal.fit(frame, 4)
+    assert [text.split(" ")[0] for text in found.model.provenance.left_out] == ["name", "day"]
+
+
+def test_a_scale_learned_from_an_unlike_beginning_is_doubted():
+    X = np.r_[np.c_[np.random.default_rng(0).normal(size=(70_000, 1)), np.zeros((70_000, 1))], blobs(5000)]
+    late = shoal.fit(pd.DataFrame(X, columns=["a", "b"]), 3)
+    assert any("'b'" in doubt for doubt in late.doubts())
+    assert shoal.fit(pd.DataFrame(blobs(), columns=["a", "b"]), 3).doubts() == []
+
+
+def test_small_tables_are_solved_to_the_best_that_many_restarts_find():
+    from sklearn.cluster import KMeans
+
+    for seed in range(6):
+        X = np.random.default_rng(seed).normal(size=(900, 4))
+        best = KMeans(3, n_init=20, random_state=0).fit(X).inertia_
+        assert shoal.fit(X, 3, seed=seed).model.inertia <= best * 1.004
 
 
 def test_skipping_counts_what_was_left_out():

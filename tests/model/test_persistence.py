@@ -135,9 +135,26 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path, change, error, words):
     file = tmp_path / "m" / "manifest.json"
     manifest = json.loads(file.read_text())
     change(manifest)
+    manifest["version"] = persistence._version({n: v for n, v in manifest.items() if n != "version"})
     file.write_text(json.dumps(manifest))
     with pytest.raises(error, match=words):
         load_model(tmp_path / "m")
+
+
+def test_a_manifest_edited_by_hand_is_refused(tmp_path):
+    save_model(fitted()[0], tmp_path / "m")
+    file = tmp_path / "m" / "manifest.json"
+    file.write_text(file.read_text().replace('"k": 3', '"k": 4'))
+    with pytest.raises(DamagedFileError, match="changed since"):
+        load_model(tmp_path / "m")
+
+
+def test_a_directory_where_a_save_was_cut_short_can_be_saved_to(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "arrays-0123456789ab.safetensors").write_bytes(b"cut")
+    save_model(fitted()[0], tmp_path / "m")
+    assert load_model(tmp_path / "m").k == 3
+    assert len(list((tmp_path / "m").iterdir())) == 2
 
 
 def test_only_files_of_ours_are_cleaned_up(tmp_path):

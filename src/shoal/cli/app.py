@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 
 import typer
 
@@ -33,19 +35,29 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the relea
         raise typer.Exit
 
 
+class Stopped(BaseException):
+    """Ctrl-C, under a name that no library catches on the way."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 2 and one line for what the user can mend."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _stop)
     try:
         app(arguments)  # usage errors are told by the library, with exit code 2 as well
     except ShoalError as error:
         print_error(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        print_error("stopped")
+    except Stopped:
+        print_error("stopped; what was being written is not there, what was there before is whole")
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
         sys.exit(141)
     except OSError as error:
-        print_error(f"{error.filename or 'file'}: {error.strerror or error}")
+        print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
         sys.exit(2)

@@ -24,6 +24,7 @@ def run(
     names: o.Names = None,
     delimiter: o.Delimiter = None,
     format: o.Format = None,
+    encoding: o.Encoding = None,
     on_error: o.OnErrorOption = o.OnError.stop,
     json: o.Json = False,
 ) -> None:
@@ -35,7 +36,9 @@ def run(
 
       shoal assign houses houses.csv --keep '*' --out labels.parquet
     """
-    read = o.reading({}, names=names, delimiter=delimiter, format=format, on_error=on_error)
+    read = o.reading(
+        {}, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=on_error
+    )
     known = load(model)
     carried = [part.strip() for part in keep.split(",") if part.strip()]
     with watching("labelling") as watch:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -22,7 +24,7 @@ from rich.table import Table
 from shoal.engines.local import Clustering
 from shoal.engines.reading import Progress as Done
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 MOST_COLUMNS = 8
@@ -55,7 +57,16 @@ def watching(verb: str) -> Iterator[Callable[[Done], None]]:
 
 def print_json(data: Any) -> None:
     """One JSON document on standard output, for machines."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n")
+
+
+def _finite(data: Any) -> Any:
+    """The same with null for what JSON has no number for."""
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def print_error(text: str) -> None:
@@ -83,7 +94,9 @@ def summarise(clustering: Clustering) -> dict[str, Any]:
         "seed": model.provenance.seed,
         "release": model.provenance.library_version,
         "created": model.provenance.created,
-        "quality": {n: v if v == v else None for n, v in model.quality.items()},
+        "left_out": list(model.provenance.left_out),
+        "doubts": clustering.doubts(),
+        "quality": dict(model.quality),
         "clusters": [
             {
                 "id": int(model.ids[c]),
@@ -104,13 +117,15 @@ def print_clusters(clustering: Clustering) -> None:
     names = list(clustering.model.feature_names)
     shown = names[: _columns_that_fit(names)]
     table = new_table("cluster", "share", "rows", "radius", *shown)
+    nothing = {n: 1e-6 * max(abs(c["centre"][n]) for c in data["clusters"]) for n in shown}
     for cluster in data["clusters"][:MOST_CLUSTERS]:
-        numbers = [f"{cluster['centre'][name]:.4g}" for name in shown]
+        values = [cluster["centre"][name] for name in shown]
+        numbers = [f"{v if abs(v) > nothing[n] else 0.0:.4g}" for n, v in zip(shown, values, strict=True)]
         size = f"{cluster['weight']:,.0f}"
         table.add_row(
             str(cluster["id"]), f"{cluster['share']:.1%}", size, f"{cluster['median_distance']:.3g}", *numbers
         )
-    out.print(table)
+    print_table(table)
     hidden = []
     if len(names) > len(shown):
         hidden.append(f"{len(names) - len(shown)} more columns")
@@ -126,6 +141,12 @@ def new_table(*heads: str) -> Table:
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True, min_width=len(head))
     return table
+
+
+def print_table(table: Table) -> None:
+    """The table in its full width, whatever the terminal's: numbers must not be cut."""
+    wide = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
+    out.print(table, width=wide, crop=False, overflow="ignore", soft_wrap=True)
 
 
 def _columns_that_fit(names: list[str]) -> int:
@@ -147,6 +168,10 @@ def print_pass(clustering: Clustering) -> None:
     if was.rows_filtered:
         text += f"; {was.rows_filtered:,} filtered out"
     out.print(text)
+    if was.left_out:
+        err.print(f"not used: {', '.join(was.left_out)}", style="yellow", markup=False)
+    for doubt in clustering.doubts():
+        err.print(f"careful: {doubt}", style="yellow", markup=False)
     for reason, count in sorted(was.rejects.counts.items()):
         err.print(
             f"rejected {count:,}: {reason} (first: {was.rejects.first[reason]})", style="yellow", markup=False

@@ -29,6 +29,7 @@ def run(
     names: o.Names = None,
     delimiter: o.Delimiter = None,
     format: o.Format = None,
+    encoding: o.Encoding = None,
     on_error: o.OnErrorOption = o.OnError.stop,
     sample_rows: o.SampleRows = None,
     max_bytes: o.MaxBytes = o.MAX_BYTES,
@@ -59,7 +60,9 @@ def run(
         metric=metric,
         weight=weight,
     )
-    read = o.reading(from_file, names=names, delimiter=delimiter, format=format, on_error=on_error)
+    read = o.reading(
+        from_file, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=on_error
+    )
     with watching("reading") as watch:
         found = local.fit(
             sources,

@@ -146,6 +146,9 @@ Format = Annotated[
         help="parquet, csv, tsv, arrow, jsonl, npy, npz. Default: by name.", rich_help_panel=_READING
     ),
 ]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of text files: utf-8 (default), latin-1, ...", rich_help_panel=_READING)
+]
 OnErrorOption = Annotated[
     OnError, typer.Option(help="Bad rows: stop, or skip and count.", rich_help_panel=_READING)
 ]
@@ -195,6 +198,7 @@ def reading(
     names: str | None = None,
     delimiter: str | None = None,
     format: str | None = None,
+    encoding: str | None = None,
     on_error: OnError = OnError.stop,
 ) -> ReadOptions:
     """How to read, from options and what the recipe file says."""
@@ -206,6 +210,8 @@ def reading(
         settings["delimiter"] = delimiter.encode().decode("unicode_escape")
     if format is not None:
         settings["format"] = format
+    if encoding is not None:
+        settings["encoding"] = encoding
     return ReadOptions(**settings, on_error=on_error.value)
 
 

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from shoal.cli import options as o
-from shoal.cli.console import new_table, out, print_clusters, print_json, print_pass, summarise, watching
+from shoal.cli.console import (
+    new_table,
+    out,
+    print_clusters,
+    print_json,
+    print_pass,
+    print_table,
+    summarise,
+    watching,
+)
 from shoal.engines import local
 from shoal.solve.choose_k import KChoice
 
@@ -36,6 +45,7 @@ def run(
     names: o.Names = None,
     delimiter: o.Delimiter = None,
     format: o.Format = None,
+    encoding: o.Encoding = None,
     on_error: o.OnErrorOption = o.OnError.stop,
     sample_rows: o.SampleRows = None,
     max_bytes: o.MaxBytes = o.MAX_BYTES,
@@ -66,7 +76,9 @@ def run(
         metric=metric,
         weight=weight,
     )
-    read = o.reading(from_file, names=names, delimiter=delimiter, format=format, on_error=on_error)
+    read = o.reading(
+        from_file, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=on_error
+    )
     with watching("reading") as watch:
         choice, best = local.sweep(
             sources,
@@ -111,7 +123,7 @@ def print_choice(choice: KChoice) -> None:
             f"{c.gap:.3f}",
             f"{c.stability:.2f}",
         )
-    out.print(table)
+    print_table(table)
     if choice.suggested is None:
         out.print(f"no cluster structure found (confidence {choice.confidence:.0%})", style="bold yellow")
     else:

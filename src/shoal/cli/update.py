@@ -20,6 +20,7 @@ def run(
     names: o.Names = None,
     delimiter: o.Delimiter = None,
     format: o.Format = None,
+    encoding: o.Encoding = None,
     on_error: o.OnErrorOption = o.OnError.stop,
     json: o.Json = False,
 ) -> None:
@@ -31,7 +32,9 @@ def run(
 
       shoal update houses new_houses.csv
     """
-    read = o.reading({}, names=names, delimiter=delimiter, format=format, on_error=on_error)
+    read = o.reading(
+        {}, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=on_error
+    )
     known = load(model)
     with watching("reading") as watch:
         found = known.update(sources, k=k, read=read, watch=watch)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,7 +68,10 @@ def label_files(
     read = read or ReadOptions()
     recipe = clustering.recipe
     source = open_data(data, read, text_columns=recipe.text_columns)
+    _refuse_input(path, source.names)
     carried = list(source.schema().names) if list(keep) == ["*"] else list(keep)
+    unread = frozenset(carried) - frozenset(recipe.columns_needed)  # ids keep their digits, codes their zeros
+    source = open_data(data, replace(read, as_written=unread), text_columns=recipe.text_columns)
     one = _KeepingPass(source, recipe.spec, recipe, read.on_error, watch)
     one.carried = carried
     sizes = dict.fromkeys((int(i) for i in clustering.model.ids), 0)
@@ -97,6 +101,15 @@ def label_files(
     return Labelled(one.rows, one.kept, one.filtered, one.rejects, sizes, inertia)
 
 
+def _refuse_input(out: Path, names: Sequence[str]) -> None:
+    """An output that is one of the inputs would replace the rows by their labels."""
+    for name in names:
+        if out.exists() and Path(name).exists() and out.samefile(name):
+            raise BadInputError(
+                "is one of the files to be labelled", place=str(out), remedy="choose another --out"
+            )
+
+
 class _KeepingPass(Pass):
     """A pass that also reads the columns to be carried along."""
 
@@ -116,8 +129,7 @@ def _labelled(batch: Batch, kept: Any, labels: Any, carried: Sequence[str]) -> p
         full[kept] = values
         return pa.array(full, mask=missing)
 
-    columns = {name: batch.table.column(name) for name in carried}
-    columns |= {
+    ours = {
         "file": pa.array([batch.origin] * n).dictionary_encode(),
         "row": pa.array(batch.row_numbers + 1),
         "cluster": spread(labels.ids),
@@ -125,7 +137,8 @@ def _labelled(batch: Batch, kept: Any, labels: Any, carried: Sequence[str]) -> p
         "second_distance": spread(labels.second_distances),
         "outlier_score": spread(labels.outlier_scores),
     }
-    return pa.table(columns)
+    theirs = {f"{name}_in" if name in ours else name: batch.table.column(name) for name in carried}
+    return pa.table(theirs | ours)
 
 
 class _Writer(Protocol):
@@ -140,7 +153,10 @@ class _JsonLines:
 
     def write(self, table: pa.Table) -> None:
         for record in table.to_pylist():
-            self._file.write(json.dumps(record, default=str, ensure_ascii=False) + "\n")
+            plain = {
+                k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()
+            }
+            self._file.write(json.dumps(plain, default=str, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         self._file.close()

@@ -110,6 +110,23 @@ class Clustering:
         """Another number of clusters from the same summary, without another look at the data."""
         return _solved(self.summary, k, self.recipe, self.model.provenance, parent=self.model.version)
 
+    def doubts(self) -> list[str]:
+        """What a careful reader should know: scales that were learned from an unlike beginning."""
+        if self.model.recipe is None or self.model.metric == "cosine":
+            return []
+        recipe, totals = self.recipe, self.summary.totals
+        if recipe.spec.scale not in ("auto", "standard") or totals.weight <= 0:
+            return []
+        spread = np.sqrt(totals.scatter() / totals.weight)
+        out = []
+        for name, scale, is_scaled in zip(recipe.feature_names, spread, recipe.standardised, strict=True):
+            if is_scaled and not 0.5 <= scale <= 2.0:
+                text = (
+                    f"column {name!r} spreads {scale:.3g} times as far in all rows as in those its scale was"
+                )
+                out.append(f"{text} learned from: shuffle the file, or scale the column yourself")
+        return out
+
     def save(self, path: str | os.PathLike[str]) -> Self:
         """Write the model directory; see :func:`shoal.model.persistence.save_model`."""
         return replace(self, model=save_model(self.model, path, summary=self.summary))
@@ -248,6 +265,8 @@ def _read(
 ) -> tuple[Pass, Coreset, float]:
     began = time.monotonic()
     read = read or ReadOptions()
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise BadInputError(f"k is {k!r}", remedy="give a whole number of at least 1")
     if recipe is not None and features:
         raise ShoalError(f"give either a recipe or {', '.join(features)}, not both")
     learned = recipe if isinstance(recipe, Recipe) else None
@@ -300,6 +319,7 @@ def _provenance(one: Pass, summary: Coreset, began: float) -> Provenance:
         rejects=one.rejects,
         seed=summary.seed,
         sources=tuple(one.source.names),
+        left_out=one.left_out,
         library_version=release(),
         created=_now(),
         seconds=time.monotonic() - began,

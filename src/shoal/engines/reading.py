@@ -5,14 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from shoal.errors import BadInputError, Rejects
-from shoal.features.columns import is_number, is_vector
+from shoal.features.columns import is_number, is_text, is_vector
 from shoal.features.recipe import Features, Recipe
 from shoal.features.spec import RecipeSpec
 from shoal.features.where import Where
@@ -48,6 +48,8 @@ class Pass:
     kept: int = 0
     filtered: int = 0
     rejects: Rejects = field(default_factory=Rejects)
+    left_out: tuple[str, ...] = ()
+    """Columns that are neither numbers nor vectors, where none were named."""
 
     def features(self) -> Iterator[tuple[Batch, Features]]:
         """Every batch with its vectors.
@@ -94,6 +96,7 @@ class Pass:
         wanted = self.spec.columns
         if wanted is None:
             wanted = tuple(f.name for f in schema if is_number(f.type) or is_vector(f.type))
+            self._note_left_out(schema, [*wanted, *extra])
         return list(dict.fromkeys((*wanted, *self.spec.one_hot, *extra))) or list(schema.names)
 
     def _learned(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -101,16 +104,42 @@ class Pass:
         if self.recipe is None:
             first: list[Batch] = []
             for batch in batches:
-                first.append(batch)
+                first.append(self._meant(batch))
                 if sum(b.table.num_rows for b in first) >= PEEK_ROWS:
                     break
             place = first[0].origin if first else ", ".join(self.source.names[:1])
             if not first:
                 raise BadInputError("there are no rows", place=place, remedy="check the file")
             block = pa.Table.from_batches([b.table for b in first]).slice(0, PEEK_ROWS)
+            if self.rows and not block.num_rows:
+                raise BadInputError(
+                    f"no row of {self.rows} meets the condition {self.spec.where!r}",
+                    place=place,
+                    remedy="check the values and their types; text stands in quotes, numbers do not",
+                )
             self.recipe = self.spec.learn(block, place=place, on_error=self.on_error)
             yield from first
         yield from batches
+
+    def _meant(self, batch: Batch) -> Batch:
+        """The rows of a batch that the condition takes; the others are counted and need not be kept in memory."""
+        if self.spec.where is None:
+            return batch
+        mask = Where(self.spec.where).mask(batch.table)
+        dropped = int((~mask).sum())
+        self.rows += dropped
+        self.filtered += dropped
+        rows = batch.row_numbers[mask]
+        return replace(batch, table=batch.table.filter(pa.array(mask)), rows=rows)
+
+    def _note_left_out(self, schema: Any, wanted: Sequence[str]) -> None:
+        """Columns that could not become features, where the choice was ours."""
+        named = {*wanted, *self.spec.one_hot}
+        self.left_out = tuple(f"{f.name} ({_kind(f.type)})" for f in schema if f.name not in named)
+
+
+def _kind(kind: Any) -> str:
+    return "text" if is_text(kind) else str(kind)
 
 
 def read_ahead(batches: Iterable[Batch], depth: int = AHEAD) -> Iterator[Batch]:

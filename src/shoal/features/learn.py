@@ -10,11 +10,13 @@ import pyarrow as pa
 from shoal.errors import BadInputError
 from shoal.features.columns import Numeric, Vector, is_number, is_text, is_vector, numbers, plain_batch
 from shoal.features.one_hot import OneHot, learn_one_hot
-from shoal.features.recipe import Block, Recipe
-from shoal.features.scaling import Method, Moments, learn_scaling
+from shoal.features.recipe import Block, Recipe, scaling_of
+from shoal.features.scaling import Moments, learn_scaling
 from shoal.features.spec import OnError, RecipeSpec
 from shoal.features.where import Where
 
+FAR_OFF = 1000.0
+"""Unscaled columns are moved to their mean if it is this many standard deviations away from zero."""
 _CELLS = 1 << 21
 """Numbers converted at a time."""
 
@@ -133,25 +135,22 @@ def _known_only(batch: Any, blocks: tuple[Block, ...]) -> Any:
 
 
 def _fitted(spec: RecipeSpec, batch: Any, blocks: tuple[Block, ...]) -> Recipe:
-    separate = sum(not isinstance(b, Vector) for b in blocks)
     parts: list[tuple[Any, Any, Any]] = []
     for block in blocks:
         if isinstance(block, OneHot):
             parts.append((np.zeros(block.width), np.zeros(block.width), np.ones(block.width)))
             continue
-        method: Method = spec.scale if spec.scale != "auto" else "none"
-        if (
-            spec.scale == "auto"
-            and isinstance(block, Numeric)
-            and separate >= 2
-            and spec.metric == "euclidean"
-        ):
-            method = "standard"
+        method = scaling_of(spec, block, blocks)
         moments = Moments(block.width)
         step = max(1, _CELLS // block.width)
         column = batch.column(block.name)
         for start in range(0, len(column), step):
             moments.add(block.encode(column.slice(start, step))[0])
-        parts.append((moments.mean, *learn_scaling(moments, method)))
+        centre, width = learn_scaling(moments, method)
+        if method == "none" and spec.metric == "euclidean":
+            # Moving all rows changes no distance, and float32 cannot tell 1.7e9 from 1.7e9 + 20.
+            spread = moments.deviation
+            centre = np.where((spread > 0) & (np.abs(moments.mean) > FAR_OFF * spread), moments.mean, 0.0)
+        parts.append((moments.mean, centre, width))
     means, centre, scale = (np.concatenate(p) for p in zip(*parts))
     return Recipe(spec, blocks, means, centre, scale)

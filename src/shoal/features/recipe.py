@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from shoal.errors import BadInputError, Rejects
 from shoal.features.columns import FloatArray, Numeric, Vector, numbers, plain_batch
 from shoal.features.one_hot import MISSING, OneHot
+from shoal.features.scaling import Method
 from shoal.features.spec import OnError, RecipeSpec
 from shoal.features.troubles import Troubles
 from shoal.features.where import Where
@@ -23,6 +25,17 @@ __all__ = ["Block", "Features", "Recipe", "RecipeSpec"]
 
 _CELLS = 1 << 21
 """Numbers held as float64 at a time, however wide the batch."""
+
+
+def scaling_of(spec: RecipeSpec, block: Block, blocks: Sequence[Block]) -> Method:
+    """How the features of a block are scaled: never categories, and under ``auto`` only several number columns."""
+    if isinstance(block, OneHot):
+        return "none"
+    if spec.scale != "auto":
+        return spec.scale
+    separate = sum(not isinstance(b, Vector) for b in blocks)
+    several = isinstance(block, Numeric) and separate >= 2 and spec.metric == "euclidean"
+    return "standard" if several else "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +89,12 @@ class Recipe:
         extra = (self.spec.weight,) if self.spec.weight else ()
         where = self._where.columns if self._where is not None else ()
         return tuple(dict.fromkeys((*(b.name for b in self.blocks), *where, *extra)))
+
+    @cached_property
+    def standardised(self) -> tuple[bool, ...]:
+        """(d,) which features were standardised."""
+        methods = [scaling_of(self.spec, b, self.blocks) == "standard" for b in self.blocks]
+        return tuple(method for method, b in zip(methods, self.blocks) for _ in range(b.width))
 
     @property
     def text_columns(self) -> frozenset[str]:

@@ -53,6 +53,8 @@ class Provenance:
     library_version: str = ""
     created: str = ""
     """UTC, ISO 8601."""
+    left_out: tuple[str, ...] = ()
+    """Columns that could not be used, with their kind, where none were named."""
     seconds: float = math.nan
     """Wall time of the pass and the solve."""
 

@@ -46,7 +46,7 @@ def save_model(
     ShoalError : ``path`` is a file or a directory that is not a model.
     """
     folder = Path(path)
-    if folder.exists() and not (folder.is_dir() and (_is_model(folder) or not any(folder.iterdir()))):
+    if folder.exists() and not (folder.is_dir() and (_is_model(folder) or _holds_only_ours(folder))):
         raise ShoalError(f"{folder} exists and is not a Shoal model; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = safetensors.numpy.save({name: np.ascontiguousarray(getattr(model, name)) for name in _ARRAYS})
@@ -54,7 +54,7 @@ def save_model(
     if summary is not None:
         files["summary"] = _write_blob(folder, "summary", ".shoal", summary.to_bytes())
     manifest = _manifest(model) | {"files": files}
-    version = hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=8).hexdigest()
+    version = _version(manifest)
     manifest["version"] = version
     _replace(folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True).encode())
     keep = {entry["name"] for entry in files.values()}
@@ -101,6 +101,7 @@ def _model(folder: Path, manifest: dict[str, Any]) -> ClusterModel:
         provenance = dict(manifest["provenance"])
         provenance["rejects"] = Rejects.from_dict(provenance["rejects"])
         provenance["sources"] = tuple(provenance["sources"])
+        provenance["left_out"] = tuple(provenance.get("left_out", ()))
         provenance["seconds"] = _number(provenance["seconds"])
         return ClusterModel(
             **{name: arrays[name] for name in _ARRAYS},
@@ -176,6 +177,11 @@ def _manifest(model: ClusterModel) -> dict[str, Any]:
     }
 
 
+def _version(body: dict[str, Any]) -> str:
+    """Names a version by what its manifest says, so that a changed manifest is noticed."""
+    return hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
 def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -189,6 +195,11 @@ def _is_model(folder: Path) -> bool:
         return bool(json.loads((folder / MANIFEST).read_bytes()).get("kind") == "shoal.model")
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def _holds_only_ours(folder: Path) -> bool:
+    """Whether a directory is empty or holds only what a save that was cut short left."""
+    return all(_OURS.fullmatch(p.name) or p.name == MANIFEST for p in folder.iterdir())
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -205,6 +216,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if manifest["format"] > FORMAT:
         raise NewerFormatError(
             f"{folder} has format {manifest['format']}, this release reads up to {FORMAT}; upgrade shoal to read it"
+        )
+    body = {name: value for name, value in manifest.items() if name != "version"}
+    if manifest.get("version") != _version(body):
+        raise DamagedFileError(
+            f"{folder / MANIFEST} was changed since it was written; use another copy of the model"
         )
     if not isinstance(manifest.get("files"), dict) or "arrays" not in manifest["files"]:
         raise DamagedFileError(f"{folder / MANIFEST} names no arrays")

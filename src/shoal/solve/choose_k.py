@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
 from shoal.kernels import default_threads, greedy_seeds, nearest
-from shoal.solve.k_means import SEEDS_PER_CENTRE, Cover, k_means, make_cover
+from shoal.solve.k_means import Cover, cover_size, k_means, make_cover
 from shoal.solve.lloyd import Metric, Solution, lloyd
 from shoal.solve.quality import Quality, quality
 
 PROBE_ROWS = 2000
 """Rows of the small samples on which stability and the gap are measured."""
-PAIRS = 3
+PAIRS = 5
 REFERENCES = 3
 CLEAR = 0.03
 """Least gap, less twice its error, that counts as structure."""
@@ -128,10 +128,11 @@ def choose_k(
         raise BadInputError(f"cannot choose among k={wanted}", remedy="give one or more k of at least 1")
     rng = np.random.default_rng([seed, 0xC0])
     cover = None
-    if len(X) >= 2 * SEEDS_PER_CENTRE * wanted[-1]:
-        cover = make_cover(
-            X, weights, SEEDS_PER_CENTRE * wanted[-1], metric=metric, rng=rng, n_threads=n_threads
-        )
+    wanted = [k for k in wanted if k <= len(X)]
+    if not wanted:
+        raise BadInputError(f"every k asked for is larger than the {len(X)} rows", remedy="try smaller k")
+    if len(X) >= 2 * cover_size(wanted[-1]):
+        cover = make_cover(X, weights, cover_size(wanted[-1]), metric=metric, rng=rng, n_threads=n_threads)
     solutions: dict[int, Solution] = {}
     for k, found in _solve_all(X, weights, wanted, metric, seed, cover, n_threads):
         if not (found.counts > 0).all():  # fewer distinct points than clusters, for every larger k too

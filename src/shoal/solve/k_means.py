@@ -18,7 +18,8 @@ from shoal.errors import BadInputError
 from shoal.kernels import as_floats, greedy_seeds, nearest
 from shoal.solve.lloyd import Metric, Solution, lloyd, shifted
 
-SEEDS_PER_CENTRE = 10
+SEEDS_PER_CENTRE, LEAST_COVER = 10, 300
+"""Centres of a cover for each that is asked for, and at least: a coarse cover misleads where k is small."""
 COVER_STEPS = 3
 RESTARTS = 20
 DIRECT_STARTS = (10, 50)
@@ -27,6 +28,8 @@ POLISHED = (1, 6)
 """Fewest and most of the best restarts that are moved on to all points."""
 AFFORDABLE = 50_000_000
 """Products of coordinates that all tries together may cost in one step of Lloyd."""
+SMALL = 5_000_000
+"""Up to so many products a step, Lloyd runs until no row moves."""
 GREED = 3
 """Draws per seed on the cover, as a multiple of the usual ``2 + ln k``: cheap there, and finds better optima."""
 ROUGH, FINE = 1e-3, 5e-5
@@ -105,18 +108,26 @@ def k_means(
     if k == 1:
         return run(points[:1], improvement)
     found: list[NDArray[Any]] = []
-    if len(points) >= 2 * SEEDS_PER_CENTRE * k:
+    if len(points) >= 2 * cover_size(k):
         if cover is None:
-            cover = make_cover(points, w, SEEDS_PER_CENTRE * k, metric=metric, rng=rng, n_threads=n_threads)
+            cover = make_cover(points, w, cover_size(k), metric=metric, rng=rng, n_threads=n_threads)
         best = over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
         found += best[: _affordable(points, k, POLISHED)]
     direct = n_init if found else max(n_init, _affordable(points, k, DIRECT_STARTS))
-    draws = _draws(k) if not found else None
+    draws = None
+    if points.size * k <= SMALL and found:
+        direct = max(direct, DIRECT_STARTS[0])
     for _ in range(direct):
         chosen, _ = greedy_seeds(points, k, weights=w, candidates=draws, rng=rng, n_threads=n_threads)
         found.append(points[chosen])
-    rough = [run(centres, ROUGH) for centres in found]
-    return run(min(rough, key=lambda s: s.inertia).centres, improvement)
+    small = points.size * k <= SMALL
+    rough = [run(centres, ROUGH / 10 if small else ROUGH) for centres in found]
+    return run(min(rough, key=lambda s: s.inertia).centres, 0.0 if small else improvement)
+
+
+def cover_size(k: int) -> int:
+    """Centres that stand in for the points when k are wanted."""
+    return max(SEEDS_PER_CENTRE * k, LEAST_COVER)
 
 
 @dataclass(frozen=True)

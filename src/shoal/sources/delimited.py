@@ -63,6 +63,10 @@ class DelimitedReader:
                 self._types[field.name] = field.type
 
     @property
+    def _text(self) -> frozenset[str]:
+        return self._options.text_columns | self._options.as_written
+
+    @property
     def schema(self) -> Any:
         """Columns in the order of the file."""
         return pa.schema([(name, self._types[name]) for name in self.names])
@@ -138,9 +142,7 @@ class DelimitedReader:
         )
 
     def _infer(self, block: bytes) -> dict[str, Any]:
-        types: dict[str, Any] = {
-            name: pa.string() for name in self.names if name in self._options.text_columns
-        }
+        types: dict[str, Any] = {name: pa.string() for name in self.names if name in self._text}
         if not block.strip():
             return {name: types.get(name, pa.float64()) for name in self.names}
         try:
@@ -156,7 +158,7 @@ class DelimitedReader:
         return out
 
     def _mostly_numbers(self, field: Any, column: Any) -> bool:
-        if not pa.types.is_string(field.type) or field.name in self._options.text_columns:
+        if not pa.types.is_string(field.type) or field.name in self._text:
             return False
         return number_share(column.combine_chunks()) >= _MOSTLY
 

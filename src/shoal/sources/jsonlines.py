@@ -52,6 +52,11 @@ class JsonLinesReader:
         """Close the file."""
         self._raw.close()
 
+    def _type_of(self, field: Any) -> Any:
+        if field.name in self._options.text_columns:
+            return pa.string()
+        return field.type if field.name in self._options.as_written else _as_float(field.type)
+
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """The file's rows in order; blank lines are no rows."""
         schema = pa.schema([self._schema.field(name) for name in columns])
@@ -78,9 +83,7 @@ class JsonLinesReader:
             found = _read(self._first, None).schema if self._first.strip() else pa.schema([])
         except pa.ArrowException:
             found = _infer_from(list(_objects(self._first)))
-        types = {
-            f.name: pa.string() if f.name in self._options.text_columns else _as_float(f.type) for f in found
-        }
+        types = {f.name: self._type_of(f) for f in found}
         types |= {f.name: f.type for f in expected or () if f.name in types}
         return pa.schema(list(types.items()))
 
