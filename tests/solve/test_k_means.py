@@ -72,6 +72,13 @@ def test_bad_weights_are_an_error(bad):
         k_means(np.random.default_rng(0).normal(size=(50, 2)), 3, **bad)
 
 
+def test_a_column_that_is_almost_always_the_same_is_no_trouble():
+    X = np.random.default_rng(0).normal(size=(50_000, 2)).astype(np.float32)
+    X[:, 1] = 0
+    X[12345, 1] = 1
+    assert k_means(X, 3).inertia <= k_means(X.astype(np.float64), 3).inertia * 1.001
+
+
 def test_one_cluster_is_the_mean():
     X = grid(100)
     np.testing.assert_allclose(k_means(X, 1).centres[0], X.astype(np.float64).mean(0), rtol=1e-9)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
 from shoal.kernels import default_threads, greedy_seeds, nearest
-from shoal.solve.k_means import Cover, cover_size, k_means, make_cover
-from shoal.solve.lloyd import Metric, Solution, lloyd
+from shoal.solve.k_means import Cover, cover_size, make_cover, solve
+from shoal.solve.lloyd import Metric, Solution, descend, shifted
 from shoal.solve.quality import Quality, quality
 
 PROBE_ROWS = 2000
@@ -126,6 +126,7 @@ def choose_k(
     wanted = sorted(set(ks))
     if not wanted or wanted[0] < 1:
         raise BadInputError(f"cannot choose among k={wanted}", remedy="give one or more k of at least 1")
+    X, origin = shifted(X, metric)
     rng = np.random.default_rng([seed, 0xC0])
     cover = None
     wanted = [k for k in wanted if k <= len(X)]
@@ -149,7 +150,8 @@ def choose_k(
     candidates = tuple(
         Candidate(quality(X, weights, solutions[k], rows or len(X)), *probes[k]) for k in wanted
     )
-    return _decide(candidates, solutions)
+    told = {k: replace(found, centres=found.centres + origin) for k, found in solutions.items()}
+    return _decide(candidates, told)
 
 
 def _solve_all(
@@ -164,7 +166,7 @@ def _solve_all(
     """The solution for every k, in order; side by side, as each is one of many small steps."""
 
     def work(k: int) -> Solution:
-        return k_means(X, k, weights=weights, metric=metric, seed=seed, cover=cover, n_threads=1)
+        return solve(X, weights, k, metric=metric, seed=seed, cover=cover, n_threads=1)
 
     with ThreadPoolExecutor(default_threads(n_threads)) as pool:
         yield from zip(ks, pool.map(work, ks), strict=True)
@@ -273,7 +275,7 @@ def _quick(X: NDArray[Any], k: int, metric: Metric, rng: np.random.Generator, ru
     found = []
     for _ in range(runs):
         chosen, _ = greedy_seeds(X, k, rng=rng, n_threads=1)
-        found.append(lloyd(X, X[chosen], metric=metric, max_iter=20, tol=0.0, improvement=2e-3, n_threads=1))
+        found.append(descend(X, X[chosen], None, metric=metric, max_iter=20, improvement=2e-3, n_threads=1))
     return min(found, key=lambda s: s.inertia)
 
 

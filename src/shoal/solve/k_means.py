@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import BadInputError
 from shoal.kernels import as_floats, greedy_seeds, nearest
-from shoal.solve.lloyd import Metric, Solution, lloyd, shifted
+from shoal.solve.lloyd import Floats, Metric, Solution, descend, shifted
 
 SEEDS_PER_CENTRE, LEAST_COVER = 10, 300
 """Centres of a cover for each that is asked for, and at least: a coarse cover misleads where k is small."""
@@ -46,7 +46,6 @@ def k_means(
     seed: int = 0,
     max_iter: int = 100,
     improvement: float = FINE,
-    cover: Cover | None = None,
     n_threads: int | None = None,
 ) -> Solution:
     """The best of a few good starts, moved by Lloyd to a local optimum.
@@ -58,7 +57,6 @@ def k_means(
     n_init : direct greedy k-means++ starts beside the over-seeded ones.
     seed : equal seeds give equal answers.
     max_iter, improvement : end of the last Lloyd run.
-    cover : of the same points, to be shared by several k; made here if not given.
 
     Raises
     ------
@@ -78,31 +76,40 @@ def k_means(
             "points or weights hold NaN, infinity or negative weights, or no weight at all",
             remedy="drop such rows first",
         )
-    points, origin = shifted(points) if metric == "euclidean" else (points, None)
-    if origin is not None:
-        found_there = k_means(
-            points,
-            k,
-            weights=w,
-            n_init=n_init,
-            seed=seed,
-            max_iter=max_iter,
-            improvement=improvement,
-            n_threads=n_threads,
-        )
-        return replace(found_there, centres=found_there.centres + origin)
+    points, origin = shifted(points, metric)
+    found = solve(
+        points,
+        w,
+        k,
+        metric=metric,
+        seed=seed,
+        n_init=n_init,
+        max_iter=max_iter,
+        improvement=improvement,
+        n_threads=n_threads,
+    )
+    return replace(found, centres=found.centres + origin)
+
+
+def solve(
+    points: Floats,
+    w: NDArray[np.float64],
+    k: int,
+    *,
+    metric: Metric,
+    seed: int,
+    n_init: int = 0,
+    max_iter: int = 100,
+    improvement: float = FINE,
+    cover: Cover | None = None,
+    n_threads: int | None = None,
+) -> Solution:
+    """:func:`k_means` of points that are checked and near zero already; ``cover`` may be shared by several k."""
     rng = np.random.default_rng([seed, k])
 
     def run(centres: NDArray[Any], end: float) -> Solution:
-        return lloyd(
-            points,
-            centres,
-            weights=w,
-            metric=metric,
-            max_iter=max_iter,
-            tol=0.0,
-            improvement=end,
-            n_threads=n_threads,
+        return descend(
+            points, centres, w, metric=metric, max_iter=max_iter, improvement=end, n_threads=n_threads
         )
 
     if k == 1:
@@ -113,14 +120,11 @@ def k_means(
             cover = make_cover(points, w, cover_size(k), metric=metric, rng=rng, n_threads=n_threads)
         best = over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
         found += best[: _affordable(points, k, POLISHED)]
-    direct = n_init if found else max(n_init, _affordable(points, k, DIRECT_STARTS))
-    draws = None
-    if points.size * k <= SMALL and found:
-        direct = max(direct, DIRECT_STARTS[0])
-    for _ in range(direct):
-        chosen, _ = greedy_seeds(points, k, weights=w, candidates=draws, rng=rng, n_threads=n_threads)
-        found.append(points[chosen])
     small = points.size * k <= SMALL
+    direct = DIRECT_STARTS[0] * small if found else _affordable(points, k, DIRECT_STARTS)
+    for _ in range(max(n_init, direct)):
+        chosen, _ = greedy_seeds(points, k, weights=w, rng=rng, n_threads=n_threads)
+        found.append(points[chosen])
     rough = [run(centres, ROUGH / 10 if small else ROUGH) for centres in found]
     return run(min(rough, key=lambda s: s.inertia).centres, 0.0 if small else improvement)
 
@@ -149,8 +153,8 @@ def make_cover(
 ) -> Cover:
     """At most ``size`` weighted centres: drawn far apart, then three Lloyd steps."""
     seeds = cover_points(points, size, weights=weights, rng=rng, n_threads=n_threads)
-    solved = lloyd(
-        points, seeds, weights=weights, metric=metric, max_iter=COVER_STEPS, tol=0.0, n_threads=n_threads
+    solved = descend(
+        points, seeds, weights, metric=metric, max_iter=COVER_STEPS, improvement=0.0, n_threads=n_threads
     )
     full = solved.counts > 0
     return Cover(solved.centres[full].astype(points.dtype), solved.counts[full])
@@ -166,11 +170,7 @@ def over_seeded(
     found = []
     for _ in range(RESTARTS):
         chosen, _ = greedy_seeds(C, k, weights=W, candidates=_draws(k), rng=rng, n_threads=n_threads)
-        found.append(
-            lloyd(
-                C, C[chosen], weights=W, metric=metric, max_iter=50, tol=0.0, improvement=ROUGH, n_threads=1
-            )
-        )
+        found.append(descend(C, C[chosen], W, metric=metric, max_iter=50, improvement=ROUGH, n_threads=1))
     found.sort(key=lambda s: s.inertia)
     return [s.centres for s in found]
 

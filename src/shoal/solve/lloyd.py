@@ -92,25 +92,41 @@ def lloyd(
     C = np.array(centres, np.float64, copy=True)
     if len(rows) == 0:
         raise BadInputError("no rows to cluster", remedy="check the input and its filter")
+    rows, origin = shifted(rows, metric)
+    told = watch
+    if watch is not None:
+        told = lambda step, moved: watch(step, moved + origin)  # noqa: E731
+    rest = tol * _mean_variance(rows, w) if tol > 0 else 0.0
+    found = descend(
+        rows,
+        C - origin,
+        w,
+        metric=metric,
+        max_iter=max_iter,
+        improvement=improvement,
+        rest=rest,
+        n_threads=n_threads,
+        watch=told,
+    )
+    return replace(found, centres=found.centres + origin)
+
+
+def descend(
+    rows: Floats,
+    centres: NDArray[Any],
+    w: NDArray[np.float64] | None,
+    *,
+    metric: Metric,
+    max_iter: int,
+    improvement: float,
+    rest: float = 0.0,
+    n_threads: int | None = None,
+    watch: Callable[[Step, NDArray[np.float64]], None] | None = None,
+) -> Solution:
+    """:func:`lloyd` on rows that are checked and near zero already; ``rest`` is the squared move that ends it."""
+    C = np.asarray(centres, np.float64)
     if metric == "cosine":
         C = _unit(C, C)
-    else:
-        rows, origin = shifted(rows)
-        if origin is not None:
-            told = None if watch is None else (lambda step, moved: watch(step, moved + origin))
-            C -= origin
-            solved = lloyd(
-                rows,
-                C,
-                weights=w,
-                max_iter=max_iter,
-                tol=tol,
-                improvement=improvement,
-                n_threads=n_threads,
-                watch=told,
-            )
-            return replace(solved, centres=solved.centres + origin)
-    rest = tol * _mean_variance(rows, w) if tol > 0 else 0.0
     steps: list[Step] = []
     before: NDArray[np.int32] | None = None
     converged, least = False, np.inf
@@ -174,21 +190,20 @@ def _unit(centres: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[
     return unit
 
 
-def shifted(X: Floats) -> tuple[Floats, NDArray[np.float64] | None]:
+def shifted(X: Floats, metric: Metric) -> tuple[Floats, NDArray[np.float64]]:
     """float32 rows moved to their mean where it is so far off that centres could not be told apart, and the move.
 
-    The move is a float32 number, so that rows lose nothing to it.
+    The move is a float32 number, so that rows lose nothing to it; zeros where nothing is moved.
     """
-    if X.dtype != np.float32:
-        return X, None
+    nothing = np.zeros(X.shape[1])
+    if X.dtype != np.float32 or metric == "cosine":
+        return X, nothing
     mean = X.mean(axis=0, dtype=np.float64)
     spread = X[:: max(1, len(X) // 10_000)].std(axis=0, dtype=np.float64)
-    if not (np.abs(mean) > OFFSET * spread).any() or not np.isfinite(mean).all():
-        return X, None
+    if not (np.abs(mean) > OFFSET * spread).any():
+        return X, nothing
     origin = mean.astype(np.float32)
-    moved = X - origin
-    # a constant column, or one that is all offset, stays far out: moving twice would change nothing
-    return moved, origin.astype(np.float64)
+    return X - origin, origin.astype(np.float64)
 
 
 def _mean_variance(X: NDArray[Any], w: NDArray[np.float64] | None) -> float:
