@@ -150,8 +150,12 @@ def choose_k(
     candidates = tuple(
         Candidate(quality(X, weights, solutions[k], rows or len(X)), *probes[k]) for k in wanted
     )
+    answer = _decide(candidates, solutions)
+    best = answer.most_voted  # the one people will use is solved with all care
+    again = solve(X, weights, best, metric=metric, seed=seed, n_threads=n_threads)
+    solutions[best] = min(again, solutions[best], key=lambda s: s.inertia)
     told = {k: replace(found, centres=found.centres + origin) for k, found in solutions.items()}
-    return _decide(candidates, told)
+    return replace(answer, solutions=told)
 
 
 def _solve_all(
@@ -166,7 +170,7 @@ def _solve_all(
     """The solution for every k, in order; side by side, as each is one of many small steps."""
 
     def work(k: int) -> Solution:
-        return solve(X, weights, k, metric=metric, seed=seed, cover=cover, n_threads=1)
+        return solve(X, weights, k, metric=metric, seed=seed, cover=cover, thorough=False, n_threads=1)
 
     with ThreadPoolExecutor(default_threads(n_threads)) as pool:
         yield from zip(ks, pool.map(work, ks), strict=True)

@@ -102,9 +102,13 @@ def solve(
     max_iter: int = 100,
     improvement: float = FINE,
     cover: Cover | None = None,
+    thorough: bool = True,
     n_threads: int | None = None,
 ) -> Solution:
-    """:func:`k_means` of points that are checked and near zero already; ``cover`` may be shared by several k."""
+    """:func:`k_means` of points that are checked and near zero already.
+
+    ``cover`` may be shared by several k; not ``thorough`` follows only the best start, and only roughly.
+    """
     rng = np.random.default_rng([seed, k])
 
     def run(centres: NDArray[Any], end: float) -> Solution:
@@ -120,6 +124,8 @@ def solve(
             cover = make_cover(points, w, cover_size(k), metric=metric, rng=rng, n_threads=n_threads)
         best = over_seeded(cover, k, metric=metric, rng=rng, n_threads=n_threads)
         found += best[: _affordable(points, k, POLISHED)]
+    if found and not thorough:
+        return run(found[0], ROUGH)
     small = points.size * k <= SMALL
     direct = DIRECT_STARTS[0] * small if found else _affordable(points, k, DIRECT_STARTS)
     for _ in range(max(n_init, direct)):
