@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from shoal.kernels import nearest
 from shoal.model.cluster_model import unit_rows
 
 
-class CentreEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
+class CentreEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """A clusterer that answers with ``cluster_centers_``; subclasses fit it."""
 
     metric: str
@@ -60,8 +61,9 @@ class CentreEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         labels: NDArray[np.int32] = self.fit(X, sample_weight=sample_weight).labels_
         return labels
 
+    @abstractmethod
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
-        raise NotImplementedError
+        """Find the centres of rows (n, d)."""
 
     @property
     def _n_features_out(self) -> int:
