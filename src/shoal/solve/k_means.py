@@ -8,6 +8,7 @@ from one start.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import BadInputError
-from shoal.kernels import as_floats, greedy_seeds, nearest
+from shoal.kernels import as_floats, default_threads, greedy_seeds, nearest
 from shoal.solve.lloyd import Floats, Metric, Solution, descend, shifted
 
 SEEDS_PER_CENTRE, LEAST_COVER = 10, 300
@@ -28,7 +29,7 @@ POLISHED = (1, 6)
 """Fewest and most of the best restarts that are moved on to all points."""
 AFFORDABLE = 50_000_000
 """Products of coordinates that all tries together may cost in one step of Lloyd."""
-SMALL = 5_000_000
+SMALL = 200_000
 """Up to so many products a step, Lloyd runs until no row moves."""
 GREED = 3
 """Draws per seed on the cover, as a multiple of the usual ``2 + ln k``: cheap there, and finds better optima."""
@@ -173,10 +174,15 @@ def over_seeded(
     C, W = cover.centres, cover.weights
     if len(C) <= k:
         return []
-    found = []
-    for _ in range(RESTARTS):
-        chosen, _ = greedy_seeds(C, k, weights=W, candidates=_draws(k), rng=rng, n_threads=n_threads)
-        found.append(descend(C, C[chosen], W, metric=metric, max_iter=50, improvement=ROUGH, n_threads=1))
+
+    def restart(own: np.random.Generator) -> Solution:
+        chosen, _ = greedy_seeds(C, k, weights=W, candidates=_draws(k), rng=own, n_threads=1)
+        return descend(C, C[chosen], W, metric=metric, max_iter=50, improvement=ROUGH, n_threads=1)
+
+    with ThreadPoolExecutor(
+        default_threads(n_threads)
+    ) as pool:  # random numbers of their own: any order will do
+        found = list(pool.map(restart, rng.spawn(RESTARTS)))
     found.sort(key=lambda s: s.inertia)
     return [s.centres for s in found]
 
