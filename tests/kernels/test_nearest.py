@@ -223,3 +223,38 @@ def test_the_gil_is_released():
         ticks += 1
     thread.join()
     assert ticks > 1000
+
+
+def test_rows_without_columns_all_lie_on_the_first_centre(variant):
+    found = kernels.nearest(np.empty((5, 0)), np.empty((2, 0)), second=True)
+    assert (found.labels == 0).all()
+    assert (found.squared == 0).all()
+    assert kernels.accumulate(np.empty((5, 0), np.float32), np.empty((3, 0))).counts.tolist() == [5, 0, 0]
+
+
+def test_vectors_of_equal_values_keep_their_labels(variant):
+    """Rounding errors that all point one way: a probabilistic bound is broken by them."""
+    values = np.random.default_rng(0).uniform(0.5, 2, size=120).astype(np.float32)
+    rows = np.random.default_rng(1).uniform(0.5, 2, size=500).astype(np.float32)
+    for d in (300, 1024):
+        labels = kernels.nearest(np.repeat(rows[:, None], d, 1), np.repeat(values[:, None], d, 1)).labels
+        gaps = np.abs(rows[:, None].astype(float) - values.astype(float))
+        assert (gaps[np.arange(500), labels] == gaps.min(axis=1)).all()
+
+
+def test_more_threads_than_the_system_gives_are_no_crash():
+    """Threads that cannot be had must not take the process down; run apart, as memory is limited for it."""
+    code = (
+        "import resource, numpy as np\n"
+        "from shoal import kernels\n"
+        "X = np.random.default_rng(0).normal(size=(2048 * 300, 2)).astype('f4')\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "print(kernels.nearest(X, X[:3], n_threads=1000).labels.shape[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == str(2048 * 300), done.stderr
+
+
+def test_no_candidates_are_an_error():
+    with pytest.raises(BadInputError, match="at least one candidate"):
+        kernels.greedy_seeds(np.zeros((5, 2)), 2, candidates=0, rng=np.random.default_rng(0))
