@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +81,8 @@ def run(
     read = o.reading(
         from_file, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=on_error
     )
+    if out_dir is not None:  # loading matplotlib takes half a second: meanwhile the file is read
+        threading.Thread(target=import_module, args=("shoal.report.pictures",), daemon=True).start()
     with watching("reading") as watch:
         choice, best = local.sweep(
             sources,

@@ -23,7 +23,7 @@ from shoal.solve.quality import Quality, quality
 
 PROBE_ROWS = 2000
 """Rows of the small samples on which stability and the gap are measured."""
-PAIRS = 5
+PAIRS = 4
 REFERENCES = 3
 CLEAR = 0.03
 """Least gap, less twice its error, that counts as structure."""
