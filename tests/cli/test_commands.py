@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -206,6 +207,38 @@ def test_help_teaches_with_an_example(command, tmp_path):
     text = shoal(command, "--help", cwd=tmp_path).stdout
     assert "Usage" in text
     assert command == "demo" or f"shoal {command}" in text
+
+
+def test_closed_standard_streams_are_no_crash(blobs):
+    command = f"{sys.executable} -c 'from shoal.cli import main; main()'"
+    done = subprocess.run(
+        f"{command} fit - -k 2 --out m <&-", shell=True, cwd=blobs, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "standard input is closed" in done.stderr
+
+
+def test_stopping_leaves_nothing_half_written(tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        "from shoal.cli import main; main()",
+        "fit",
+        "-",
+        "-k",
+        "2",
+        "--out",
+        "m",
+    ]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    running.stdin.write("a,b\n" + "1.5,2.5\n" * 1_000_000)  # more than a pipe holds: written means being read
+    running.send_signal(signal.SIGINT)
+    said = running.stderr.read()
+    assert running.wait(timeout=60) == 130
+    assert said.startswith("shoal: stopped")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_usage_errors_have_exit_code_2(tmp_path):

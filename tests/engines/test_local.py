@@ -205,6 +205,7 @@ def test_a_scale_learned_from_an_unlike_beginning_is_doubted():
     late = shoal.fit(pd.DataFrame(X, columns=["a", "b"]), 3)
     assert any("'b'" in doubt for doubt in late.doubts())
     assert shoal.fit(pd.DataFrame(blobs(), columns=["a", "b"]), 3).doubts() == []
+    assert shoal.fit(pd.DataFrame({"a": range(200), "b": 7.0}), 3).doubts() == []
 
 
 def test_small_tables_are_solved_to_the_best_that_many_restarts_find():

@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except Stopped:
         print_error("stopped; what was being written is not there, what was there before is whole")
-        sys.exit(130)
+        sys.stdout.flush()
+        os._exit(130)  # a reader may still wait for standard input, which would hold up an ordinary exit
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
         sys.exit(141)

@@ -28,6 +28,8 @@ from shoal.sources.tables import open_table
 from shoal.summary.coreset import DEFAULT_BYTES, Coreset
 
 Watch = Callable[[Progress], None]
+ENOUGH_TO_DOUBT = 100
+"""Rows from which on a spread unlike the learned one means something."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,12 @@ class Clustering:
         if self.model.recipe is None or self.model.metric == "cosine":
             return []
         recipe, totals = self.recipe, self.summary.totals
-        if recipe.spec.scale not in ("auto", "standard") or totals.weight <= 0:
+        if totals.count < ENOUGH_TO_DOUBT or totals.weight <= 0:
             return []
         spread = np.sqrt(totals.scatter() / totals.weight)
         out = []
         for name, scale, is_scaled in zip(recipe.feature_names, spread, recipe.standardised, strict=True):
-            if is_scaled and not 0.5 <= scale <= 2.0:
+            if is_scaled and scale > 0 and not 0.5 <= scale <= 2.0:
                 text = (
                     f"column {name!r} spreads {scale:.3g} times as far in all rows as in those its scale was"
                 )

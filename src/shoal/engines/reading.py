@@ -175,4 +175,4 @@ def read_ahead(batches: Iterable[Batch], depth: int = AHEAD) -> Iterator[Batch]:
             yield item
     finally:
         stop.set()
-        thread.join()
+        thread.join(timeout=1.0)  # a daemon: one that waits for a pipe is left to wait

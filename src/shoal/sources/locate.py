@@ -124,6 +124,10 @@ def locate(specs: Sequence[str | os.PathLike[str]]) -> list[Located]:
 
 def _expand(spec: str) -> list[Located]:
     if spec == "-":
+        if sys.stdin is None:
+            raise BadInputError(
+                "standard input is closed", place="-", remedy="pipe the data in, or name a file"
+            )
         return [Located("-", "-", stdin=ReplayInput(sys.stdin.buffer))]
     match = _MEMBER.match(spec)
     if match is not None:
