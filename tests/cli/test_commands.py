@@ -122,6 +122,9 @@ def test_standard_input(blobs):
     text = (blobs / "blobs.csv").read_text()
     said = shoal("fit", "-", "-k", 3, "--columns", "a,b", "--out", "m", cwd=blobs, stdin=text)
     assert "900 rows" in said.stdout
+    for keep in ("", "kind", "*"):
+        shoal("assign", "m", "-", "--keep", keep, "--out", "l.parquet", cwd=blobs, stdin=text)
+        assert pq.read_metadata(blobs / "l.parquet").num_rows == 900
 
 
 @needs_data

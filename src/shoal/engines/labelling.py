@@ -67,11 +67,11 @@ def label_files(
     suffix = _suffix(path)
     read = read or ReadOptions()
     recipe = clustering.recipe
-    source = open_data(data, read, text_columns=recipe.text_columns)
+    # columns that are only carried along are not parsed: ids keep their digits, codes their zeros
+    needed = frozenset(recipe.columns_needed)
+    source = open_data(data, replace(read, parsed=needed), text_columns=recipe.text_columns)
     _refuse_input(path, source.names)
     carried = list(source.schema().names) if list(keep) == ["*"] else list(keep)
-    unread = frozenset(carried) - frozenset(recipe.columns_needed)  # ids keep their digits, codes their zeros
-    source = open_data(data, replace(read, as_written=unread), text_columns=recipe.text_columns)
     one = _KeepingPass(source, recipe.spec, recipe, read.on_error, watch)
     one.carried = carried
     sizes = dict.fromkeys((int(i) for i in clustering.model.ids), 0)

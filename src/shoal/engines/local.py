@@ -21,11 +21,13 @@ from shoal.model.cluster_model import Assignment, ClusterModel, Provenance
 from shoal.model.persistence import load_both, save_model
 from shoal.solve.choose_k import KChoice, choose_k
 from shoal.solve.k_means import k_means
+from shoal.solve.lloyd import Metric, Solution
 from shoal.sources.files import open_files
 from shoal.sources.options import ReadOptions
 from shoal.sources.protocol import Source
 from shoal.sources.tables import open_table
 from shoal.summary.coreset import DEFAULT_BYTES, Coreset
+from shoal.summary.protocol import WeightedPoints
 
 Watch = Callable[[Progress], None]
 ENOUGH_TO_DOUBT = 100
@@ -200,7 +202,9 @@ def sweep(
         raise BadInputError("no k to try", remedy="give a range such as 2:12")
     one, summary, began = _read(data, wanted[-1], recipe, features, read, budget, seed, n_threads, watch)
     choice = sweep_summary(summary, wanted, one.recipe, n_threads=n_threads, solved=solved)
-    return choice, _chosen(choice, summary, one.recipe, _provenance(one, summary, began))
+    best, provenance = choice.solutions[choice.most_voted], _provenance(one, summary, began)
+    told = choice.to_dict()
+    return choice, _clustering(summary, summary.points(), best, one.recipe, provenance, choice=told)
 
 
 def sweep_summary(
@@ -213,13 +217,12 @@ def sweep_summary(
 ) -> KChoice:
     """Every k from a summary that is there already."""
     points = summary.points()
-    metric = recipe.spec.metric if recipe is not None else "euclidean"
     return choose_k(
         points.X,
         points.weights,
         ks,
         rows=summary.count,
-        metric=metric,
+        metric=_metric(recipe),
         seed=summary.seed,
         n_threads=n_threads,
         progress=solved,
@@ -337,9 +340,13 @@ def _solved(
 ) -> Clustering:
     began = time.monotonic()
     points = summary.points()
-    metric = recipe.spec.metric if recipe is not None else "euclidean"
     solution = k_means(
-        points.X, k, weights=points.weights, metric=metric, seed=summary.seed, n_threads=summary.n_threads
+        points.X,
+        k,
+        weights=points.weights,
+        metric=_metric(recipe),
+        seed=summary.seed,
+        n_threads=summary.n_threads,
     )
     distinct = int((solution.counts > 0).sum())
     if distinct < k:
@@ -347,29 +354,30 @@ def _solved(
             f"k={k} clusters asked of rows of which only {distinct} differ",
             remedy=f"choose k up to {distinct}",
         )
+    provenance = replace(provenance, seconds=provenance.seconds + time.monotonic() - began)
+    return _clustering(summary, points, solution, recipe, provenance, parent=parent or None)
+
+
+def _clustering(
+    summary: Coreset,
+    points: WeightedPoints,
+    solution: Solution,
+    recipe: Recipe | None,
+    provenance: Provenance,
+    **more: Any,
+) -> Clustering:
     model = build_model(
         points.X,
         points.weights,
         solution,
-        provenance=replace(provenance, seconds=provenance.seconds + time.monotonic() - began),
-        metric=metric,
-        feature_names=recipe.feature_names if recipe is not None else (),
-        recipe=recipe.to_dict() if recipe is not None else None,
-        parent=parent or None,
-    )
-    return Clustering(model, summary)
-
-
-def _chosen(choice: KChoice, summary: Coreset, recipe: Recipe | None, provenance: Provenance) -> Clustering:
-    points = summary.points()
-    model = build_model(
-        points.X,
-        points.weights,
-        choice.solutions[choice.most_voted],
         provenance=provenance,
-        metric=recipe.spec.metric if recipe is not None else "euclidean",
+        metric=_metric(recipe),
         feature_names=recipe.feature_names if recipe is not None else (),
         recipe=recipe.to_dict() if recipe is not None else None,
-        choice=choice.to_dict(),
+        **more,
     )
     return Clustering(model, summary)
+
+
+def _metric(recipe: Recipe | None) -> Metric:
+    return recipe.spec.metric if recipe is not None else "euclidean"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,11 @@ class DelimitedReader:
             if field.name in self._types:
                 self._types[field.name] = field.type
 
-    @property
+    @cached_property
     def _text(self) -> frozenset[str]:
-        return self._options.text_columns | self._options.as_written
+        parsed = self._options.parsed
+        carried = () if parsed is None else (name for name in self.names if name not in parsed)
+        return self._options.text_columns.union(carried)
 
     @property
     def schema(self) -> Any:

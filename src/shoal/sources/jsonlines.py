@@ -55,7 +55,8 @@ class JsonLinesReader:
     def _type_of(self, field: Any) -> Any:
         if field.name in self._options.text_columns:
             return pa.string()
-        return field.type if field.name in self._options.as_written else _as_float(field.type)
+        parsed = self._options.parsed
+        return _as_float(field.type) if parsed is None or field.name in parsed else field.type
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """The file's rows in order; blank lines are no rows."""

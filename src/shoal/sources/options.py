@@ -36,8 +36,9 @@ class ReadOptions:
     """Of delimited files and JSON lines."""
     text_columns: frozenset[str] = frozenset()
     """Columns that stay text whatever they look like, so that "043" does not become 43."""
-    as_written: frozenset[str] = frozenset()
-    """Columns to carry along unread: text in delimited files, whatever it looks like; as typed elsewhere."""
+    parsed: frozenset[str] | None = None
+    """Columns to make numbers of where they look like it; None: all. The others are only carried along: as text in
+    delimited files, as typed elsewhere."""
     batch_rows: int = 65_536
     """At most this many rows in a batch."""
     on_error: OnError = "raise"
