@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shoal.summary.checks import all_checks
+from shoal.summary.checks import all_checks, exact_checks
 from shoal.summary.coreset import Coreset
+from shoal.summary.forgetting_checks import HALF_LIFE, forgetting_checks
 
 SUMMARIES = {
     "coreset": lambda seed: Coreset(k_max=5, seed=seed),
@@ -14,9 +15,21 @@ SUMMARIES = {
 }
 
 
+FORGETFUL = {
+    "coreset": lambda seed: Coreset(k_max=5, seed=seed, half_life=HALF_LIFE),
+    "small coreset": lambda seed: Coreset(k_max=5, rows=400, seed=seed, half_life=HALF_LIFE),
+}
+
+
 @pytest.mark.parametrize("make", SUMMARIES.values(), ids=SUMMARIES.keys())
-@pytest.mark.parametrize("check", all_checks(), ids=lambda c: c.__name__)
+@pytest.mark.parametrize("check", all_checks() + exact_checks(), ids=lambda c: c.__name__)
 def test_check(check, make):
+    check(make)
+
+
+@pytest.mark.parametrize("make", FORGETFUL.values(), ids=FORGETFUL.keys())
+@pytest.mark.parametrize("check", forgetting_checks(), ids=lambda c: c.__name__)
+def test_forgetting_check(check, make):
     check(make)
 
 
@@ -31,7 +44,7 @@ class Broken(Coreset):
 
 def test_the_checks_can_fail():
     failed = []
-    for check in all_checks():
+    for check in all_checks() + exact_checks():
         try:
             check(lambda seed: Broken(k_max=5, rows=400, seed=seed))
         except AssertionError:

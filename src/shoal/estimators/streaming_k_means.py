@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -34,6 +34,8 @@ class StreamingKMeans(CentreEstimator):
     max_clusters : largest k that will be asked of the summary; default the larger of 64 and ``n_clusters``.
     sample_rows : rows the summary keeps; default the larger of 50,000 and 200 per cluster.
     max_bytes : memory budget of the summary.
+    half_life : time after which a row counts half, by its event time; ``partial_fit`` then takes ``times``. Default:
+        nothing is forgotten.
     random_state : int for the same answer every time; also the seed by which summaries merge. None: 0, so that any two
         merge. A RandomState gives every fit a seed of its own, so such estimators do not merge.
     n_threads : default all processors, or ``OMP_NUM_THREADS``. No effect on the result.
@@ -56,6 +58,7 @@ class StreamingKMeans(CentreEstimator):
         "max_clusters": [None, Interval(Integral, 1, None, closed="left")],
         "sample_rows": [None, Interval(Integral, 1, None, closed="left")],
         "max_bytes": [Interval(Integral, 1, None, closed="left")],
+        "half_life": [None, Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
     }
@@ -68,6 +71,7 @@ class StreamingKMeans(CentreEstimator):
         max_clusters: int | None = None,
         sample_rows: int | None = None,
         max_bytes: int = DEFAULT_BYTES,
+        half_life: float | None = None,
         random_state: Any = None,
         n_threads: int | None = None,
     ) -> None:
@@ -76,29 +80,43 @@ class StreamingKMeans(CentreEstimator):
         self.max_clusters = max_clusters
         self.sample_rows = sample_rows
         self.max_bytes = max_bytes
+        self.half_life = half_life
         self.random_state = random_state
         self.n_threads = n_threads
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        times: ArrayLike | None = None,
+    ) -> Self:
         """Forget what was learned, learn rows (n, d) and label them."""
         rows = self._validated(X, reset=True)
         if len(rows) < self.n_clusters:
             raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}.")
-        self.summary_ = self._filled(self._new_summary(), rows, sample_weight)
+        self.summary_ = self._filled(self._new_summary(), rows, sample_weight, times)
         self._summary_metric = self.metric
         self._solve()
         self.labels_ = nearest(rows, self._centres, n_threads=self.n_threads).labels
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn one more batch of any size."""
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        times: ArrayLike | None = None,
+    ) -> Self:
+        """Learn one more batch of any size; (n,) event ``times`` are needed if there is a half-life."""
         first = not hasattr(self, "summary_")
         rows = self._validated(X, reset=first)
         if not first:
             self._check_metric()
-        self.summary_ = self._filled(self._new_summary() if first else self.summary_, rows, sample_weight)
+        known = self._new_summary() if first else self.summary_
+        self.summary_ = self._filled(known, rows, sample_weight, times)
         self._summary_metric = self.metric
         if hasattr(self, "labels_"):
             del self.labels_  # they were of the rows of fit only
@@ -182,13 +200,20 @@ class StreamingKMeans(CentreEstimator):
             max_bytes=self.max_bytes,
             seed=self._seed(),
             n_threads=self.n_threads,
+            half_life=self.half_life,
         )
 
-    def _filled(self, summary: Coreset, rows: NDArray[Any], sample_weight: ArrayLike | None) -> Coreset:
+    def _filled(
+        self,
+        summary: Coreset,
+        rows: NDArray[Any],
+        sample_weight: ArrayLike | None,
+        times: ArrayLike | None,
+    ) -> Coreset:
         weights = (
             None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
         )
-        return summary.update(rows, weights)
+        return summary.update(rows, weights, times=times)
 
     def _check_metric(self) -> None:
         if self.metric != self._summary_metric:

@@ -89,10 +89,13 @@ class ClusterModel:
     version: str = ""
     parent: str | None = None
     """Version this one was updated from."""
+    next_id: int = 0
+    """First id that no cluster of this model or of those before it has had; at least one more than the largest."""
 
     def __post_init__(self) -> None:
         if not len(self.ids):
             object.__setattr__(self, "ids", np.arange(len(self.centres), dtype=np.int64))
+        object.__setattr__(self, "next_id", max(self.next_id, int(self.ids.max(initial=-1)) + 1))
         if not self.feature_names:
             object.__setattr__(self, "feature_names", tuple(f"x{j}" for j in range(self.n_features)))
 

@@ -114,6 +114,7 @@ def _model(folder: Path, manifest: dict[str, Any]) -> ClusterModel:
             choice=manifest.get("choice"),
             version=manifest["version"],
             parent=manifest["parent"],
+            next_id=int(manifest.get("next_id", 0)),
         )
     except ShoalError:
         raise
@@ -174,6 +175,7 @@ def _manifest(model: ClusterModel) -> dict[str, Any]:
         "provenance": provenance,
         "choice": model.choice,
         "parent": model.parent,
+        "next_id": model.next_id,
     }
 
 

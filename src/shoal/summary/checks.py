@@ -1,6 +1,6 @@
 """What it means to be a summary: checks that any of them must pass.
 
-``for check in all_checks(): check(make)`` where ``make(seed)`` builds an empty summary. Each check raises
+``for check in all_checks(): check(make)``, and ``exact_checks()`` too where the order of merges is to leave no trace, where ``make(seed)`` builds an empty summary. Each check raises
 AssertionError with a sentence that says what was broken. Batches are ordinary normal and clustered rows; a summary
 that is special in what it accepts brings its own through ``rows``.
 """
@@ -29,7 +29,7 @@ def all_checks() -> list[Check]:
         check_weights_add_up,
         check_batch_size_does_not_matter,
         check_merge_commutes,
-        check_merge_is_associative,
+        check_grouping_conserves_totals,
         check_merge_with_empty_changes_nothing,
         check_looking_changes_nothing,
         check_goes_on_after_bytes,
@@ -41,6 +41,11 @@ def all_checks() -> list[Check]:
         check_memory_is_bounded,
         check_widths_must_agree,
     ]
+
+
+def exact_checks() -> list[Check]:
+    """What a sample keeps and running means cannot: merges that are equal bit for bit however they are grouped."""
+    return [check_merge_is_associative]
 
 
 def rows(n: int, d: int = 3, seed: int = 0) -> NDArray[np.float32]:
@@ -107,6 +112,21 @@ def check_merge_is_associative(make: Make) -> None:
     """(a + b) + c is a + (b + c), bit for bit."""
     a, b, c = (make(0).update(rows(1500 + i, seed=i)) for i in range(3))
     _demand(same(a.merge(b).merge(c), a.merge(b.merge(c))), "grouping changes the merge")
+
+
+def check_grouping_conserves_totals(make: Make) -> None:
+    """(a + b) + c stands for the same rows as a + (b + c): count, weight and mean."""
+    parts = [rows(100 + i, seed=i) for i in range(3)]  # few enough that a sample keeps them all
+    a, b, c = (make(0).update(X) for X in parts)
+    expected = np.concatenate(parts).astype(np.float64).mean(axis=0)
+    for whole in (a.merge(b).merge(c), a.merge(b.merge(c))):
+        points = whole.points()
+        _demand(whole.count == 303, f"count is {whole.count} after merges, not 303")
+        _demand(bool(np.isclose(points.weights.sum(), 303)), "merges lose weight")
+        mean = points.weights @ points.X.astype(np.float64) / points.weights.sum()
+        _demand(
+            bool(np.allclose(mean, expected, rtol=1e-6)), f"the mean is {mean} after merges, not {expected}"
+        )
 
 
 def check_merge_with_empty_changes_nothing(make: Make) -> None:

@@ -15,6 +15,7 @@ from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.kernels import as_floats
 from shoal.summary import wire
 from shoal.summary.coreset_state import LARGEST, CoresetState, stands_for
+from shoal.summary.forgetting import merge_clocks, new_clock
 from shoal.summary.protocol import WeightedPoints
 from shoal.summary.totals import ExactTotals
 
@@ -32,6 +33,8 @@ class Coreset:
     rows : rows to keep; default the larger of 50,000 and 200 per cluster.
     max_bytes : memory budget in bytes; the smaller of the two limits wins.
     seed : of the sampling hash; only summaries of equal seed merge.
+    half_life : time after which a row counts half, by its event time, in the unit of ``times`` (seconds, if they are
+        dates); default: nothing is forgotten. Weights are then as of the newest event time seen.
     n_threads : threads for scoring; default all. No effect on the result.
 
     >>> a = Coreset(k_max=2).update([[0.0], [1.0]], key=1, rows=[0, 1])
@@ -50,6 +53,7 @@ class Coreset:
         max_bytes: int = DEFAULT_BYTES,
         seed: int = 0,
         n_threads: int | None = None,
+        half_life: float | None = None,
     ) -> None:
         if k_max < 1 or (rows is not None and rows < 1):
             raise ShoalError(f"k_max={k_max} and rows={rows} must be at least 1")
@@ -57,6 +61,8 @@ class Coreset:
             raise ShoalError(f"seed={seed} must be a number of 64 bits, not negative")
         self.k_max, self.max_bytes, self.seed, self.n_threads = k_max, max_bytes, seed, n_threads
         self.rows = rows if rows is not None else max(DEFAULT_ROWS, ROWS_PER_CLUSTER * k_max)
+        self.half_life = half_life
+        new_clock(half_life)  # a wrong one is an error now
         self._state: CoresetState | None = None
 
     @property
@@ -75,8 +81,22 @@ class Coreset:
         return None if self._state is None else self._state.d
 
     @property
+    def weight(self) -> float:
+        """Weight of all rows seen, as of the newest event time."""
+        return 0.0 if self._state is None else self._state.totals.weight * self._as_of_newest
+
+    @property
+    def newest(self) -> float | None:
+        """Newest event time seen, where rows are forgotten."""
+        clock = None if self._state is None else self._state.clock
+        return None if clock is None else clock.newest
+
+    @property
     def totals(self) -> ExactTotals:
-        """Exact count, weight, mean and scatter of all rows seen."""
+        """Exact count, weight, mean and scatter of all rows seen.
+
+        With a half-life, weight and scatter are against a landmark of their own; means and ratios are as they should.
+        """
         if self._state is None:
             raise ShoalError("the summary has seen no rows yet; call update first")
         return self._state.totals
@@ -98,6 +118,7 @@ class Coreset:
         *,
         key: int | None = None,
         rows: ArrayLike | None = None,
+        times: ArrayLike | None = None,
     ) -> Self:
         """Take in n rows (n, d), each counting ``weights`` times; returns itself.
 
@@ -112,14 +133,18 @@ class Coreset:
         Raises
         ------
         BadInputError : NaN, infinity or a value too large for the precision, another width than before, a weight
-            that is negative or too large, row numbers that do not fit.
+            that is negative or too large, row numbers that do not fit, missing event times.
         """
         first = as_floats(X)
         state = self._state or CoresetState(self, max(first.shape[1], 1), first.dtype)
         checked, w = _checked(first, weights, state.dtype)
         if checked.shape[1] != state.d:
             raise BadInputError(f"rows have {checked.shape[1]} columns, the rows before had {state.d}")
-        state.take(checked, w, key, _numbers(key, rows, len(checked)))
+        numbers = _numbers(key, rows, len(checked))
+        if state.clock is not None:
+            w, shift = state.clock.admit(_one_each(times, len(checked)), w)
+            state.age(shift)
+        state.take(checked, w, key, numbers)
         self._state = state
         return self
 
@@ -128,7 +153,7 @@ class Coreset:
 
         Raises
         ------
-        ShoalError : the widths or seeds differ.
+        ShoalError : the widths, seeds or half-lives differ.
         """
         if self.seed != other.seed:
             raise ShoalError(f"summaries of different seeds do not merge: {self.seed} and {other.seed}")
@@ -138,7 +163,9 @@ class Coreset:
             max_bytes=min(self.max_bytes, other.max_bytes),
             seed=self.seed,
             n_threads=self.n_threads,
+            half_life=self.half_life,
         )
+        merge_clocks(new_clock(self.half_life), new_clock(other.half_life))  # they must be equal
         mine, theirs = self._state, other._state
         if mine is None or theirs is None:
             whole = type(self).from_bytes((self if mine is not None else other).to_bytes())
@@ -154,12 +181,15 @@ class Coreset:
         if self._state is None:
             return WeightedPoints(np.empty((0, 0), np.float32), np.empty(0))
         kept, tau = self._state.look()
-        return WeightedPoints(kept.X, stands_for(kept, tau, self._state.totals.weight))
+        weights = stands_for(kept, tau, self._state.totals.weight)
+        return WeightedPoints(kept.X, weights if self.half_life is None else weights * self._as_of_newest)
 
     def to_bytes(self) -> bytes:
         """Everything needed to go on elsewhere, checksummed; equal summaries give equal bytes."""
         meta: dict[str, Any] = {"k_max": self.k_max, "rows": self.rows, "max_bytes": self.max_bytes}
         meta["seed"] = self.seed
+        if self.half_life is not None:
+            meta["half_life"] = self.half_life
         if self._state is None:
             return wire.pack("coreset", meta, {})
         more, arrays = self._state.export()
@@ -176,7 +206,7 @@ class Coreset:
         meta, arrays = wire.unpack("coreset", data)
         try:
             settings = {name: meta[name] for name in ("k_max", "rows", "max_bytes", "seed")}
-            out = cls(**settings)
+            out = cls(**settings, half_life=meta.get("half_life"))
             if arrays:
                 out._state = CoresetState.restore(out, meta, arrays)
         except DamagedFileError:
@@ -184,6 +214,11 @@ class Coreset:
         except (LookupError, TypeError, ValueError, AttributeError, MemoryError, OverflowError) as error:
             raise DamagedFileError(f"the summary cannot be read: {error!r}; use another copy") from error
         return out
+
+    @property
+    def _as_of_newest(self) -> float:
+        clock = None if self._state is None else self._state.clock
+        return 1.0 if clock is None else clock.as_of_newest
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self.to_bytes(), "n_threads": self.n_threads}
@@ -217,6 +252,12 @@ def _checked(
         place = f"row {wrong[0]}"
         raise BadInputError(f"weight is {w[wrong[0]]}", place=place, remedy="weights lie between 0 and 1e100")
     return rows, w
+
+
+def _one_each(times: ArrayLike | None, n: int) -> ArrayLike | None:
+    if times is not None and np.shape(times) != (n,):
+        raise BadInputError(f"event times have shape {np.shape(times)}, not ({n},)")
+    return times
 
 
 def _numbers(key: int | None, rows: ArrayLike | None, n: int) -> NDArray[np.int64] | None:

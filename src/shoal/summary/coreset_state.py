@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from shoal.errors import DamagedFileError, ShoalError
 from shoal.kernels import _native, row_ids
+from shoal.summary.forgetting import FORGOTTEN, Clock, merge_clocks, new_clock, shrink
 from shoal.summary.importance import SEEDING_ROWS_PER_CENTRE, Importance
-from shoal.summary.sample import FIELDS, PrioritySample, Rows, row_bytes
+from shoal.summary.sample import FIELDS, PrioritySample, Rows, aged_tau, row_bytes
 from shoal.summary.totals import ExactTotals, trim, untrim
 
 MAX_BLOCK = 16_384
@@ -30,6 +31,7 @@ class Settings(Protocol):
     max_bytes: int
     seed: int
     n_threads: int | None
+    half_life: float | None
 
 
 class Pending:
@@ -62,6 +64,12 @@ class Pending:
         self.weights[at] = 1.0 if weights is None else weights
         self.n += len(X)
 
+    def age(self, factor: float) -> None:
+        """Let the rows weigh ``factor`` times as much; forgotten ones weigh nothing."""
+        w = self.weights[: self.n]
+        w *= factor
+        w[w < FORGOTTEN] = 0.0
+
 
 @dataclass
 class Scored:
@@ -81,6 +89,7 @@ class CoresetState:
         low, high = ROUGH_CENTRES
         self.rough = min(max(owner.k_max, low), high)
         block, m, slack = _sizes(owner, d, dtype, self.rough)
+        self.clock: Clock | None = new_clock(owner.half_life)
         self.totals = ExactTotals.empty(d)
         self.sample = PrioritySample(m, d, dtype, slack=slack)
         self.importance: Importance | None = None
@@ -118,6 +127,17 @@ class CoresetState:
             if not self.pending.room:
                 self.flush()
 
+    def age(self, shift: int) -> None:
+        """Let everything held weigh less by so many epochs; exact, so that it leaves no trace in what comes next."""
+        if not shift:
+            return
+        factor = shrink(shift)
+        self.totals = self.totals.aged(shift)
+        self.sample.age(factor)
+        self.pending.age(factor)
+        if self.importance is not None:
+            self.importance.age(factor)
+
     def flush(self) -> None:
         """Score the pending rows and offer them to the sample."""
         scored = self._score_pending()
@@ -133,13 +153,16 @@ class CoresetState:
     def merge(self, other: CoresetState, owner: Settings) -> CoresetState:
         """The state of the rows of both; rough centres are learned anew by the next block."""
         out = CoresetState(owner, self.d, np.result_type(self.dtype, other.dtype))
-        out.totals = self.totals.merge(other.totals)
+        out.clock, *shifts = merge_clocks(self.clock, other.clock)
+        sides = list(zip((self, other), shifts, strict=True))
+        mine, theirs = (side.totals.aged(shift) if shift else side.totals for side, shift in sides)
+        out.totals = mine.merge(theirs)
         out.sample.m = min(self.sample.m, other.sample.m, out.sample.m)
         out.stream_salt = out.totals.count
-        looks = self.look(), other.look()
-        out.sample.tau = max(tau for _, tau in looks)
-        for rows, _ in looks:
-            out.sample.offer(rows)
+        looks = [(*side.look(), shrink(shift)) for side, shift in sides]
+        out.sample.tau = max(aged_tau(tau, factor) for _, tau, factor in looks)
+        for rows, _, factor in looks:
+            out.sample.offer(rows if factor == 1.0 else rows.aged(factor))
         return out
 
     def _score_pending(self) -> Scored:
@@ -190,6 +213,8 @@ class CoresetState:
         for name in _LIMBS:
             limbs, negative, meta["starts"][name] = trim(getattr(self.totals, name))
             arrays |= {name: limbs, f"{name}_negative": negative}
+        if self.clock is not None:
+            meta["clock"] = self.clock.to_meta()
         if self.importance is not None:
             i = self.importance
             arrays |= {"rough_centres": i.centres, "rough_weight": i.cluster_weight}
@@ -219,6 +244,10 @@ class CoresetState:
         out.sample.offer(Rows(*(arrays[f"kept_{f}"] for f in FIELDS)))
         out.sample.tau = meta["tau"]
         out.stream_key = None if meta["stream_key"] is None else _count(meta, "stream_key")
+        _demand(("clock" in meta) == (out.clock is not None), "clock")
+        if out.clock is not None:
+            out.clock = Clock.from_meta(meta["clock"])
+            _demand(out.clock.half_life == owner.half_life, "half-life")
         out.stream_rows, out.stream_salt = _count(meta, "stream_rows"), _count(meta, "stream_salt")
         if "rough" in meta:
             squared, refreshed, stale = meta["rough"]

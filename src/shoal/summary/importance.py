@@ -76,6 +76,12 @@ class Importance:
         before = self.squared / self.weight if self.weight > 0 else 0.0
         return float(weights[found.squared > FAR * before].sum()) > FAR_SHARE * float(weights.sum())
 
+    def age(self, factor: float) -> None:
+        """Let what was counted so far weigh ``factor`` times as much."""
+        self.cluster_weight = self.cluster_weight * factor
+        self.squared *= factor
+        self.weight_at_refresh *= factor
+
     def learn_from(self, found: Nearest, weights: NDArray[np.float64] | None) -> None:
         """Count scored rows in the running figures; twice the weight asks for new centres."""
         w = np.ones(len(found.labels)) if weights is None else weights

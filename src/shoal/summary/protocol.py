@@ -40,8 +40,13 @@ class Summary(Protocol):
         """Bytes of memory held."""
         ...
 
-    def update(self, X: ArrayLike, weights: ArrayLike | None = None) -> Self:
-        """Take in n rows (n, d), each counting ``weights`` times; returns itself."""
+    def update(
+        self, X: ArrayLike, weights: ArrayLike | None = None, *, times: ArrayLike | None = None
+    ) -> Self:
+        """Take in n rows (n, d), each counting ``weights`` times; returns itself.
+
+        ``times``: (n,) event times, used by a summary that was given a ``half_life``.
+        """
         ...
 
     def merge(self, other: Self) -> Self:

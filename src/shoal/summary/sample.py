@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.summary.forgetting import FORGOTTEN
+
 FIELDS = ("X", "weights", "importance", "priority", "ids")
 
 
@@ -38,6 +40,12 @@ class Rows:
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Rows:
         """Some of the rows."""
         return Rows(*(getattr(self, f)[index] for f in FIELDS))
+
+    def aged(self, factor: float) -> Rows:
+        """The same rows weighing ``factor`` times as much, without those that are forgotten."""
+        weights = self.weights * factor
+        older = Rows(self.X, weights, self.importance * factor, self.priority * factor, self.ids)
+        return older if factor == 1.0 else older.take(weights >= FORGOTTEN)
 
 
 class PrioritySample:
@@ -70,6 +78,16 @@ class PrioritySample:
             if self._n > self.m:
                 self.settle()
                 index = index[rows.priority[index] > self.tau]
+
+    def age(self, factor: float) -> None:
+        """Let what is held weigh ``factor`` times as much, a power of two; what is forgotten leaves."""
+        held = slice(0, self._n)
+        for f in ("weights", "importance", "priority"):
+            getattr(self._store, f)[held] *= factor
+        self.tau = aged_tau(self.tau, factor)
+        keep = self._store.weights[held] >= FORGOTTEN
+        if not keep.all():
+            self._compact(keep)
 
     def settle(self) -> None:
         """Drop all but the m highest priorities of distinct rows, and raise ``tau``."""
@@ -130,6 +148,15 @@ class PrioritySample:
             column = getattr(self._store, f)
             column[holes] = column[movers]
         self._n = left
+
+
+def aged_tau(tau: float, factor: float) -> float:
+    """A threshold after ageing; one that only forgotten rows could have raised is none.
+
+    The weights are those of forgotten rows; priorities are larger by at most 2**64 (the draw) times an importance.
+    """
+    tau *= factor
+    return tau if tau >= FORGOTTEN else 0.0
 
 
 def _repeated(ids: NDArray[np.uint64], priority: NDArray[np.float64]) -> NDArray[np.bool_] | None:

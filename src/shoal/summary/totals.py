@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.kernels import _native, default_threads
+from shoal.summary.forgetting import EPOCH
 
 Limbs = NDArray[np.int64]
 _LOWEST_BIT = 1074  # limb 0 starts at 2**-1074
@@ -75,6 +76,15 @@ class ExactTotals:
         _native.exact_merge(other.square_limbs, out.square_limbs)
         return out
 
+    def aged(self, shift: int) -> ExactTotals:
+        """The same rows, each weighing ``2 ** (-64 * shift)`` times as much: a move by whole limbs.
+
+        >>> t = ExactTotals.empty(1).add(np.array([[3.0], [5.0]])).aged(1); t.weight * 2.0**64, t.mean(), t.count
+        (2.0, array([4.]), 2)
+        """
+        limbs = (self.weight_limbs, self.sum_limbs, self.square_limbs)
+        return ExactTotals(self.count, *(_moved(a, shift * EPOCH // 32) for a in limbs))
+
     @property
     def weight(self) -> float:
         """Total weight, rounded once."""
@@ -97,6 +107,16 @@ class ExactTotals:
 
     def _exact_weight(self) -> Fraction:
         return _exact(self.weight_limbs[0])
+
+
+def _moved(limbs: Limbs, down: int) -> Limbs:
+    """Sums times ``2 ** (-32 * down)``; what falls off the end is less than 2**-1074."""
+    whole, out = np.zeros_like(limbs), np.zeros_like(limbs)
+    _native.exact_merge(limbs, whole)  # carries
+    down = min(down, limbs.shape[1])
+    out[:, : limbs.shape[1] - down] = whole[:, down:]
+    _native.exact_merge(np.zeros_like(out), out)
+    return out
 
 
 def trim(limbs: Limbs) -> tuple[NDArray[np.uint32], NDArray[np.bool_], int]:
