@@ -16,7 +16,7 @@ from shoal.features.columns import FloatArray, Numeric, Vector, numbers, plain_b
 from shoal.features.one_hot import MISSING, OneHot
 from shoal.features.scaling import Method
 from shoal.features.spec import OnError, RecipeSpec
-from shoal.features.troubles import Troubles
+from shoal.features.troubles import Refused, Troubles
 from shoal.features.where import Where
 
 Block = Numeric | Vector | OneHot
@@ -117,6 +117,7 @@ class Recipe:
         rows: NDArray[np.int64],
         rejects: Rejects,
         on_error: OnError = "raise",
+        refused: Refused | None = None,
     ) -> Features:
         """Turn a record batch into features.
 
@@ -127,6 +128,7 @@ class Recipe:
         rows : (n,) 0-based data-row numbers in that file.
         rejects : takes the count of refused rows.
         on_error : ``raise``: the first bad row is an error; ``skip``: bad rows are left out and counted.
+        refused : takes the numbers of the rows left out, with the reason.
 
         Raises :class:`BadInputError` naming file, row, column and remedy for missing, infinite and other bad
         values, for zero vectors under cosine, for values beyond float32, and for columns that are not there.
@@ -141,7 +143,7 @@ class Recipe:
         for start in range(0, batch.num_rows, step):
             part, positions = self._filter(batch.slice(start, step))
             filtered += min(step, batch.num_rows - start) - len(positions)
-            troubles = Troubles(origin, rows[start + positions], rejects, on_error)
+            troubles = Troubles(origin, rows[start + positions], rejects, on_error, refused)
             values, weight = self._values(part, troubles, origin)
             good = troubles.settle()
             count = int(good.sum())

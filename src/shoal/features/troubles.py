@@ -12,6 +12,8 @@ from shoal.errors import BadInputError, Rejects
 from shoal.features.spec import OnError
 
 Mask = NDArray[np.bool_]
+Refused = list[tuple[NDArray[np.int64], str]]
+"""Data-row numbers with the reason they were refused for."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Troubles:
     """(n,) 0-based data-row numbers."""
     rejects: Rejects
     on_error: OnError
+    refused: Refused | None = None
+    """Takes the rows that are left out, one by one, where somebody wants to keep them as dead letters."""
     _found: list[_Trouble] = field(default_factory=list)
 
     def note(
@@ -83,6 +87,9 @@ class Troubles:
                 first = (row, trouble) if first is None or row < first[0] else first
             else:
                 self.rejects.add(trouble.reason, int(fresh.sum()), self._place(row, trouble))
+                if self.refused is not None:
+                    where = "" if trouble.column is None else f", column {trouble.column!r}"
+                    self.refused.append((self.rows[fresh], trouble.reason + where))
         if first is not None:
             row, trouble = first
             value = "" if trouble.shown is None else f": {str(trouble.shown[row].as_py())[:40]!r}"
