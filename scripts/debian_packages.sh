@@ -1,19 +1,26 @@
 #!/bin/sh
-# What the build and the tests need from Debian: a C++ compiler, Python's headers and venv. As root on Debian they are
-# installed; elsewhere what is missing is named, and the build will say the rest.
+# What is needed from Debian. Without an argument: for the build, a C++ compiler, Python's headers and venv. With "test":
+# a Redis server for the tests of Redis streams. As root on Debian what is missing is installed. Elsewhere it is named:
+# the build cannot do without, the tests that need a server are skipped by name.
 set -eu
+purpose=${1:-build}
 missing=""
-command -v c++ >/dev/null 2>&1 || missing="$missing g++"
-python=${PYTHON:-python3}
-"$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
-"$python" -c 'import os, sysconfig; assert os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h"))' \
-    2>/dev/null || missing="$missing python3-dev"
+if [ "$purpose" = test ]; then
+    command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+else
+    command -v c++ >/dev/null 2>&1 || missing="$missing g++"
+    python=${PYTHON:-python3}
+    "$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+    "$python" -c 'import os, sysconfig; assert os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h"))' \
+        2>/dev/null || missing="$missing python3-dev"
+fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    apt-get update -qq
+    export DEBIAN_FRONTEND=noninteractive
     # shellcheck disable=SC2086 - a list of packages
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing
-else
-    echo "missing:$missing; install them (on Debian: apt-get install$missing)" >&2
-    exit 1
+    if apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; then
+        exit 0
+    fi
 fi
+echo "missing:$missing; install them (on Debian: apt-get install$missing)" >&2
+[ "$purpose" = test ]

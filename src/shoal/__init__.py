@@ -9,7 +9,7 @@ from shoal.sources.options import ReadOptions
 from shoal.summary.coreset import Coreset
 
 if TYPE_CHECKING:
-    from shoal.estimators import KMeans, StreamingKMeans
+    from shoal.estimators import KMeans, MiniBatchKMeans, StreamingKMeans
 
 __all__ = [
     "BadInputError",
@@ -17,6 +17,7 @@ __all__ = [
     "Clustering",
     "Coreset",
     "KMeans",
+    "MiniBatchKMeans",
     "ReadOptions",
     "RecipeSpec",
     "ShoalError",
@@ -29,7 +30,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The estimators are loaded when first asked for: scikit-learn takes a second to import."""
-    if name in ("KMeans", "StreamingKMeans"):
+    if name in ("KMeans", "MiniBatchKMeans", "StreamingKMeans"):
         from shoal import estimators
 
         return getattr(estimators, name)

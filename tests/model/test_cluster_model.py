@@ -8,10 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import BadInputError
-from shoal.model.build import build_model
-from shoal.model.cluster_model import QUANTILES, Provenance, radius_quantiles, unit_rows
-from shoal.solve.k_means import k_means
-from shoal.summary.protocol import WeightedPoints
+from shoal.model.cluster_model import QUANTILES, radius_quantiles, unit_rows
 
 from .test_persistence import fitted
 
@@ -32,29 +29,6 @@ def test_clusters_are_numbered_from_the_largest():
     model, _, _ = fitted(k=5)
     assert list(model.ids) == [0, 1, 2, 3, 4]
     assert (np.diff(model.weights) <= 0).all()
-
-
-def test_outlier_scores_are_the_share_of_rows_nearer_and_grow_with_distance():
-    model, _, X = fitted(k=3)
-    scores = model.assign(X).outlier_scores
-    assert ((scores >= 0) & (scores <= 1)).all()
-    assert np.quantile(scores, 0.5) == pytest.approx(0.5, abs=0.05)
-    assert np.mean(scores > 0.95) == pytest.approx(0.05, abs=0.02)
-    away = model.centres[0] + np.outer(np.geomspace(0.1, 1e6, 50), [0.0, -1.0])
-    walk = model.assign(away)
-    nearest = walk.positions == walk.positions[-1]
-    assert (np.diff(walk.outlier_scores[nearest]) >= 0).all()
-    assert walk.outlier_scores[-1] > 0.999
-
-
-def test_ties_do_not_raise_the_outlier_score():
-    X = np.repeat([[0.0, 0.0], [0.0, 3.0], [50.0, 0.0]], [60, 40, 30], axis=0)
-    p = WeightedPoints(X, np.ones(len(X)))
-    model = build_model(X, p.weights, k_means(X, 2), provenance=Provenance(rows_seen=len(X)))
-    scores = model.assign(np.array([[50.0, 0.0], [0.0, 0.0], [0.0, 3.0]])).outlier_scores
-    assert scores[0] == 0.0  # exactly on a centre of equal rows
-    assert scores[1] < 0.05  # the nearest row of its cluster
-    assert scores[2] == pytest.approx(0.6, abs=0.05)  # six in ten lie nearer
 
 
 def test_scatter_adds_up_to_the_inertia_of_the_summary():

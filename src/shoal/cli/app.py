@@ -9,14 +9,14 @@ import threading
 
 import typer
 
-from shoal.cli import assign, demo, fit, inspect, merge, plot, report, sweep, update
+from shoal.cli import assign, demo, fit, inspect, merge, plot, report, stream, sweep, update, window
 from shoal.cli.console import out, print_error
 from shoal.engines.local import release
 from shoal.errors import ShoalError
 
 app = typer.Typer(
     name="shoal",
-    help="Cluster tables of any size in one read: groups, labels, pictures, and which k.",
+    help="Cluster tables of any size and streams in one read: groups, labels, pictures, events, and which k.",
     epilog="Start with: shoal demo — or: shoal fit data.csv -k 6 --out groups",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for command in (fit, sweep, update, merge, assign, inspect, plot, report, demo):
+for command in (fit, sweep, update, merge, assign, inspect, plot, report, stream, window, demo):
     app.command(command.__name__.rpartition(".")[2])(command.run)
 
 

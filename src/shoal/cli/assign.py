@@ -21,6 +21,15 @@ def run(
         typer.Option("--out", "-o", help=".parquet, .csv, .csv.gz, .jsonl or .arrow.", show_default=False),
     ],
     keep: Annotated[str, typer.Option(help="Columns of the input to carry along: a,b or * for all.")] = "",
+    outlier_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Add a column `outlier`: farther out than all but this share of the rows the model has seen.",
+            min=0.0,
+            max=1.0,
+            show_default=False,
+        ),
+    ] = None,
     names: o.Names = None,
     delimiter: o.Delimiter = None,
     format: o.Format = None,
@@ -42,7 +51,9 @@ def run(
     known = load(model)
     carried = [part.strip() for part in keep.split(",") if part.strip()]
     with watching("labelling") as watch:
-        done = label_files(known, sources, out_file, keep=carried, read=read, watch=watch)
+        done = label_files(
+            known, sources, out_file, keep=carried, outlier_rate=outlier_rate, read=read, watch=watch
+        )
     if json:
         print_json(
             {
@@ -54,9 +65,12 @@ def run(
                 "inertia": done.inertia,
                 "out": str(out_file),
             }
+            | ({} if done.outliers is None else {"outliers": done.outliers})
         )
         return
     out.print(f"{done.assigned:,} of {done.rows:,} rows labelled, written to {out_file}", markup=False)
+    if done.outliers is not None:
+        out.print(f"  outliers: {done.outliers:,} ({done.outliers / max(done.assigned, 1):.2%})")
     for cluster, size in done.sizes.items():
         out.print(f"  cluster {cluster}: {size:,} ({size / max(done.assigned, 1):.1%})")
     for reason, count in sorted(done.rejects.counts.items()):

@@ -38,6 +38,8 @@ class Labelled:
     """Rows of each cluster id."""
     inertia: float
     """Sum of squared distances of the assigned rows to their centres (for cosine, of cosine distances)."""
+    outliers: int | None = None
+    """Rows marked as outliers, if a rate was asked for."""
 
 
 def label_files(
@@ -46,6 +48,7 @@ def label_files(
     out: str | os.PathLike[str],
     *,
     keep: Sequence[str] = (),
+    outlier_rate: float | None = None,
     read: ReadOptions | None = None,
     watch: Callable[[Progress], None] | None = None,
 ) -> Labelled:
@@ -58,11 +61,13 @@ def label_files(
     ----------
     out : ``.parquet``, ``.csv``, ``.csv.gz``, ``.jsonl`` or ``.arrow``.
     keep : columns of the input to carry along; ``["*"]`` for all.
+    outlier_rate : also mark rows that lie farther out than all but this share of the rows the model has seen.
 
     Raises
     ------
-    BadInputError : an unknown output format; else as the source and the recipe do.
+    BadInputError : an unknown output format, a rate outside [0, 1]; else as the source and the recipe do.
     """
+    bound = None if outlier_rate is None else clustering.model.outlier_threshold(outlier_rate)
     path = Path(out)
     suffix = _suffix(path)
     read = read or ReadOptions()
@@ -75,7 +80,7 @@ def label_files(
     one = _KeepingPass(source, recipe.spec, recipe, read.on_error, watch)
     one.carried = carried
     sizes = dict.fromkeys((int(i) for i in clustering.model.ids), 0)
-    inertia = 0.0
+    inertia, outliers = 0.0, 0
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=suffix)
     os.close(handle)
@@ -87,7 +92,9 @@ def label_files(
             inertia += float(squares.sum())
             for i, count in zip(*np.unique(labels.ids, return_counts=True), strict=True):
                 sizes[int(i)] += int(count)
-            table = _labelled(batch, found.kept, labels, carried)
+            marked = None if bound is None else labels.outlier_scores > bound
+            outliers += 0 if marked is None else int(marked.sum())
+            table = _labelled(batch, found.kept, labels, marked, carried)
             if writer is None:
                 writer = _open_writer(temporary, suffix, table.schema)
             writer.write(table)
@@ -98,7 +105,8 @@ def label_files(
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return Labelled(one.rows, one.kept, one.filtered, one.rejects, sizes, inertia)
+    told = None if bound is None else outliers
+    return Labelled(one.rows, one.kept, one.filtered, one.rejects, sizes, inertia, told)
 
 
 def _refuse_input(out: Path, names: Sequence[str]) -> None:
@@ -119,7 +127,7 @@ class _KeepingPass(Pass):
         return list(dict.fromkeys((*super()._columns(), *self.carried)))
 
 
-def _labelled(batch: Batch, kept: Any, labels: Any, carried: Sequence[str]) -> pa.Table:
+def _labelled(batch: Batch, kept: Any, labels: Any, marked: Any, carried: Sequence[str]) -> pa.Table:
     n = batch.table.num_rows
     missing = np.ones(n, bool)
     missing[kept] = False
@@ -137,6 +145,8 @@ def _labelled(batch: Batch, kept: Any, labels: Any, carried: Sequence[str]) -> p
         "second_distance": spread(labels.second_distances),
         "outlier_score": spread(labels.outlier_scores),
     }
+    if marked is not None:
+        ours["outlier"] = spread(marked)
     theirs = {f"{name}_in" if name in ours else name: batch.table.column(name) for name in carried}
     return pa.table(theirs | ours)
 

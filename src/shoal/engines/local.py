@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -230,13 +231,16 @@ def sweep_summary(
 
 
 def load(path: str | os.PathLike[str]) -> Clustering:
-    """Read a saved clustering.
+    """Read a saved clustering, or the state of a stream as of its last checkpoint.
 
     Raises
     ------
     ShoalError, DamagedFileError, NewerFormatError : see :mod:`shoal.model.persistence`.
     """
-    return Clustering(*load_both(path))
+    from shoal.engines.stream.state import is_stream_state, load_stream
+
+    folder = Path(path)
+    return load_stream(folder) if is_stream_state(folder) else Clustering(*load_both(folder))
 
 
 def open_data(data: Any, read: ReadOptions, *, text_columns: frozenset[str] = frozenset()) -> Source:

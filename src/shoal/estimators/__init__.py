@@ -1,6 +1,7 @@
 """scikit-learn estimators, one per file."""
 
 from shoal.estimators.k_means import KMeans
+from shoal.estimators.mini_batch_k_means import MiniBatchKMeans
 from shoal.estimators.streaming_k_means import StreamingKMeans
 
-__all__ = ["KMeans", "StreamingKMeans"]
+__all__ = ["KMeans", "MiniBatchKMeans", "StreamingKMeans"]

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.kernels import nearest
 from shoal.model.cluster_model import ClusterModel, Provenance, radius_quantiles
+from shoal.model.outliers import outlier_scale
 from shoal.solve.lloyd import Metric, Solution
 from shoal.solve.quality import quality
 
@@ -45,10 +47,15 @@ def build_model(
     distances = squared / 2 if metric == "cosine" else np.sqrt(squared)
     figures = quality(X, weights, solution, provenance.rows_seen)
     named = {name: float(getattr(figures, name)) for name in figures.__dataclass_fields__ if name != "k"}
+    centres, sizes = solution.centres[order], solution.counts[order]
+    scatter = np.bincount(labels, weights=weights * squared, minlength=k).astype(np.float64)
+    # as rows will be measured when they are labelled, rounding included, so that equal rows have equal scores
+    found = nearest(X, centres, second=True)
+    outliers = outlier_scale(centres, sizes, scatter, found.squared.astype(np.float64), found.labels, weights)
     return ClusterModel(
-        centres=solution.centres[order],
-        weights=solution.counts[order],
-        scatter=np.bincount(labels, weights=weights * squared, minlength=k).astype(np.float64),
+        centres=centres,
+        weights=sizes,
+        scatter=scatter,
         radii=radius_quantiles(distances, labels, weights, k),
         provenance=provenance,
         metric=metric,
@@ -58,4 +65,5 @@ def build_model(
         steps=tuple(step._asdict() for step in solution.steps),
         choice=choice,
         parent=parent,
+        outliers=outliers,
     )

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import BadInputError, Rejects
 from shoal.kernels import as_floats, nearest
+from shoal.model.outliers import OutlierScale, share_nearer, weighted_quantiles
 from shoal.solve.lloyd import Metric
 
 FloatArray = NDArray[np.float64]
@@ -23,7 +24,7 @@ QUANTILES: FloatArray = np.concatenate(
 """Levels at which the distances to each centre are kept (26 levels, denser in the tail)."""
 
 TAIL = 0.01
-"""Scores from 1 - TAIL up are for rows farther out than any that was seen."""
+"""Models of before the outlier scale: scores from 1 - TAIL up are for rows farther out than any that was seen."""
 
 
 class Assignment(NamedTuple):
@@ -38,7 +39,7 @@ class Assignment(NamedTuple):
     second_distances: FloatArray
     """(n,) distance to the second nearest centre; infinity if there is one centre only."""
     outlier_scores: FloatArray
-    """(n,) in [0, 1]: the share of the cluster's rows that are nearer to the centre."""
+    """(n,) in [0, 1]: the share of all rows seen that lie less far out; see :mod:`shoal.model.outliers`."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class ClusterModel:
     """Version this one was updated from."""
     next_id: int = 0
     """First id that no cluster of this model or of those before it has had; at least one more than the largest."""
+    outliers: OutlierScale | None = None
+    """What the outlier scores come from; None in models of before it, whose scores are shares of the cluster's rows."""
 
     def __post_init__(self) -> None:
         if not len(self.ids):
@@ -130,8 +133,40 @@ class ClusterModel:
         squared, second = (np.asarray(a, np.float64) for a in (found.squared, found.second))
         distances, others = self._distances(squared), self._distances(second)
         positions = found.labels.astype(np.int64)
-        scores = self._outlier_scores(positions, distances)
+        if self.outliers is not None:
+            scores = self.outliers.scores(squared, positions, self.provenance.rows_seen)
+        else:
+            scores = self._shares_of_clusters(positions, distances)
         return Assignment(self.ids[positions], positions, distances, others, scores)
+
+    def outlier_threshold(self, rate: float = 0.01) -> float:
+        """Score above which about this share of the rows seen lies; 0 asks for rows farther out than all of them.
+
+        Raises
+        ------
+        BadInputError : a rate outside [0, 1].
+        """
+        if not 0.0 <= rate <= 1.0:
+            raise BadInputError(f"outlier rate is {rate}", remedy="give a share of the rows, such as 0.01")
+        room = TAIL if self.outliers is None else 1.0 / (max(self.provenance.rows_seen, 1) + 1)
+        return (1.0 - rate) * (1.0 - room)
+
+    def is_outlier(
+        self, X: ArrayLike, rate: float = 0.01, *, n_threads: int | None = None
+    ) -> NDArray[np.bool_]:
+        """(n,) whether each row lies farther out than all but this share of the rows seen.
+
+        >>> from shoal.model.build import build_model
+        >>> from shoal.solve.k_means import k_means
+        >>> X = np.linspace(-1.0, 1.0, 101)[:, None]
+        >>> model = build_model(X, np.ones(101), k_means(X, 1), provenance=Provenance(rows_seen=101))
+        >>> model.is_outlier([[0.1], [0.9], [7.0]], rate=0.2)
+        array([False,  True,  True])
+        """
+        flags: NDArray[np.bool_] = self.assign(
+            X, n_threads=n_threads
+        ).outlier_scores > self.outlier_threshold(rate)
+        return flags
 
     def predict(self, X: ArrayLike, *, n_threads: int | None = None) -> IntArray:
         """(n,) id of the cluster of each row."""
@@ -171,28 +206,17 @@ class ClusterModel:
     def _distances(self, squared: FloatArray) -> FloatArray:
         return squared / 2 if self.metric == "cosine" else np.sqrt(squared)
 
-    def _outlier_scores(self, positions: IntArray, distances: FloatArray) -> FloatArray:
+    def _shares_of_clusters(self, positions: IntArray, distances: FloatArray) -> FloatArray:
         """Share of the cluster's rows nearer than this one; beyond the farthest seen it goes on towards 1."""
         scores = np.empty(len(distances))
         for c in np.unique(positions):
             mine, radii = positions == c, self.radii[c]
-            inside = _share_nearer(distances[mine], radii)
+            inside = share_nearer(distances[mine], radii, QUANTILES)
             reach = radii[-1] if radii[-1] > 0 else np.finfo(float).tiny
             beyond = distances[mine] > radii[-1]
             tail = 1.0 - TAIL * reach / np.maximum(distances[mine], reach)
             scores[mine] = np.where(beyond, tail, inside * (1.0 - TAIL))
         return scores
-
-
-def _share_nearer(distances: FloatArray, radii: FloatArray) -> FloatArray:
-    """Share of a cluster's rows that are strictly nearer; among equal radii the first level counts."""
-    above = np.searchsorted(radii, distances, side="left")
-    high = np.clip(above, 1, len(radii) - 1)
-    low = high - 1
-    width = radii[high] - radii[low]
-    part = np.divide(distances - radii[low], width, out=np.zeros_like(distances), where=width > 0)
-    share = QUANTILES[low] + (QUANTILES[high] - QUANTILES[low]) * np.clip(part, 0.0, 1.0)
-    return np.where(above == 0, 0.0, share)
 
 
 def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
@@ -223,12 +247,9 @@ def radius_quantiles(
 ) -> FloatArray:
     """(k, 26) weighted quantiles of the distance to each centre; zeros for an empty cluster."""
     out = np.zeros((k, len(QUANTILES)))
-    order = np.lexsort((distances, labels))
+    order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(k + 1))
     for c in range(k):
         part = order[bounds[c] : bounds[c + 1]]
-        if len(part):
-            mass = np.cumsum(weights[part])
-            at = np.searchsorted(mass, QUANTILES * mass[-1], side="left")
-            out[c] = distances[part][np.minimum(at, len(part) - 1)]
+        out[c] = weighted_quantiles(distances[part], weights[part], QUANTILES)
     return out

@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 
 from shoal.errors import DamagedFileError, NewerFormatError, Rejects, ShoalError
 from shoal.model.cluster_model import QUANTILES, ClusterModel, Provenance
+from shoal.model.outliers import LEVELS, OutlierScale
 from shoal.summary.coreset import Coreset
 
 FORMAT = 1
@@ -32,6 +33,7 @@ MANIFEST = "manifest.json"
 _OURS = re.compile(r"(arrays-[0-9a-f]{12}\.safetensors|summary-[0-9a-f]{12}\.shoal|\.tmp-\w+)")
 T = TypeVar("T")
 _ARRAYS = ("centres", "weights", "scatter", "radii", "ids")
+_OUTLIERS = {f"outlier_{name}": name for name in ("excess", "spread", "reach")}
 
 
 def save_model(
@@ -49,7 +51,7 @@ def save_model(
     if folder.exists() and not (folder.is_dir() and (_is_model(folder) or _holds_only_ours(folder))):
         raise ShoalError(f"{folder} exists and is not a Shoal model; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = safetensors.numpy.save({name: np.ascontiguousarray(getattr(model, name)) for name in _ARRAYS})
+    arrays = safetensors.numpy.save(_arrays(model))
     files = {"arrays": _write_blob(folder, "arrays", ".safetensors", arrays)}
     if summary is not None:
         files["summary"] = _write_blob(folder, "summary", ".shoal", summary.to_bytes())
@@ -105,6 +107,7 @@ def _model(folder: Path, manifest: dict[str, Any]) -> ClusterModel:
         provenance["seconds"] = _number(provenance["seconds"])
         return ClusterModel(
             **{name: arrays[name] for name in _ARRAYS},
+            outliers=_outliers(arrays),
             provenance=Provenance(**provenance),
             metric=manifest["metric"],
             feature_names=tuple(manifest["feature_names"]),
@@ -139,6 +142,20 @@ def _summary(folder: Path, manifest: dict[str, Any]) -> Coreset:
     return Coreset.from_bytes(_read_blob(folder, files["summary"]))
 
 
+def _arrays(model: ClusterModel) -> dict[str, NDArray[Any]]:
+    arrays = {name: getattr(model, name) for name in _ARRAYS}
+    if model.outliers is not None:
+        arrays |= {stored: getattr(model.outliers, name) for stored, name in _OUTLIERS.items()}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _outliers(arrays: dict[str, NDArray[Any]]) -> OutlierScale | None:
+    """What the scores come from; models of before it have none of the arrays."""
+    if not any(stored in arrays for stored in _OUTLIERS):
+        return None
+    return OutlierScale(**{name: arrays[stored] for stored, name in _OUTLIERS.items()})
+
+
 def _check_arrays(folder: Path, arrays: dict[str, NDArray[Any]]) -> None:
     centres = arrays["centres"]
     k = len(centres) if centres.ndim == 2 else 0
@@ -149,6 +166,8 @@ def _check_arrays(folder: Path, arrays: dict[str, NDArray[Any]]) -> None:
         "ids": (k,),
         "radii": (k, len(QUANTILES)),
     }
+    if any(stored in arrays for stored in _OUTLIERS):
+        shapes |= {"outlier_excess": (k,), "outlier_spread": (k,), "outlier_reach": (len(LEVELS),)}
     for name, shape in shapes.items():
         whole = name == "ids" or np.isfinite(arrays[name]).all()
         kind = "i" if name == "ids" else "f"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +22,7 @@ from shoal.sources.dialect import read_dialect, sniff_delimiter
 from shoal.sources.locate import Located
 from shoal.sources.options import DAMAGED, FileLog, ReadOptions, shown
 from shoal.sources.reader import Piece, block_size_for
+from shoal.sources.stream_parsed import BadRecord, ParsedBlock
 from shoal.sources.streams import CountedStream, chunk_reader
 
 _MOSTLY = 0.95
@@ -52,16 +56,18 @@ class DelimitedReader:
         dialect = (
             read_dialect(self._first, delimiter, options, located.origin) if self._first.strip() else None
         )
-        self._delimiter = delimiter
         self.names = dialect.names if dialect else ()
         self._empty = dialect is None
         self._first = self._first[dialect.skip :] if dialect else b""
         if dialect and not self._first.strip():
             self._first = self._take(FIRST_BLOCK, 0)
-        self._types = self._infer(self._tidy(self._first))
-        for field in expected or ():
-            if field.name in self._types:
-                self._types[field.name] = field.type
+        types: dict[str, Any] = {}
+        self._layout = Layout(self.names, types, delimiter, options.quote, options.null_values)
+        try:
+            types |= self._layout.infer(self._first, self._text)
+        except pa.ArrowException as error:
+            log.fail(f"cannot be parsed ({error})", remedy="check the delimiter, quotes and encoding")
+        types |= {field.name: field.type for field in expected or () if field.name in types}
 
     @cached_property
     def _text(self) -> frozenset[str]:
@@ -72,7 +78,7 @@ class DelimitedReader:
     @property
     def schema(self) -> Any:
         """Columns in the order of the file."""
-        return pa.schema([(name, self._types[name]) for name in self.names])
+        return pa.schema([(name, self._layout.types[name]) for name in self.names])
 
     @property
     def position(self) -> int:
@@ -88,9 +94,8 @@ class DelimitedReader:
         offset, block = 0, self._first
         size = FIRST_BLOCK
         while block:
-            tidy = self._tidy(block)
-            if tidy.strip():
-                piece, count = self._parse(tidy, list(columns), offset)
+            if block.strip():
+                piece, count = self._parse(block, list(columns), offset)
                 size = block_size_for(self._options.batch_rows, len(block), count)
                 yield piece
                 offset += count
@@ -107,136 +112,171 @@ class DelimitedReader:
                 "a quoted value does not end", place=self._log.place(offset), remedy=remedy
             ) from error
 
-    def _tidy(self, block: bytes) -> bytes:
-        if self._delimiter != " ":
-            return block
-        return re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", block))
-
-    def _parse_options(self, block: bytes, handler: Any) -> Any:
-        quote = self._options.quote
-        quoted = quote is not None and quote.encode() in block
-        return pacsv.ParseOptions(
-            delimiter=self._delimiter,
-            quote_char=quote if quote is not None else False,
-            newlines_in_values=quoted,
-            invalid_row_handler=handler,
-        )
-
-    def _convert_options(self, columns: list[str] | None, types: dict[str, Any]) -> Any:
-        words = self._options.null_values
-        return pacsv.ConvertOptions(
-            column_types=types,
-            include_columns=columns,
-            null_values=None if words is None else ["", *words],
-            strings_can_be_null=words is not None,
-        )
-
-    def _read(
-        self, block: bytes, types: dict[str, Any], columns: list[str] | None, handler: Any, *, whole: bool
-    ) -> Any:
-        size = len(block) + 1 if whole else min(len(block) + 1, 1 << 20)
-        return pacsv.read_csv(
-            pa.BufferReader(block),
-            read_options=pacsv.ReadOptions(
-                column_names=list(self.names), use_threads=not whole, block_size=size
-            ),
-            parse_options=self._parse_options(block, handler),
-            convert_options=self._convert_options(columns, types),
-        )
-
-    def _infer(self, block: bytes) -> dict[str, Any]:
-        types: dict[str, Any] = {name: pa.string() for name in self.names if name in self._text}
-        if not block.strip():
-            return {name: types.get(name, pa.float64()) for name in self.names}
-        try:
-            table = self._read(block, types, None, lambda _: "skip", whole=True)
-        except pa.ArrowException as error:
-            self._log.fail(f"cannot be parsed ({error})", remedy="check the delimiter, quotes and encoding")
-        out = {}
-        for field, column in zip(table.schema, table.columns):
-            kind = field.type
-            if pa.types.is_integer(kind) or pa.types.is_null(kind) or self._mostly_numbers(field, column):
-                kind = pa.float64()
-            out[field.name] = pa.string() if pa.types.is_binary(kind) else kind
-        return out
-
-    def _mostly_numbers(self, field: Any, column: Any) -> bool:
-        if not pa.types.is_string(field.type) or field.name in self._text:
-            return False
-        return number_share(column.combine_chunks()) >= _MOSTLY
-
     def _parse(self, block: bytes, columns: list[str], offset: int) -> tuple[Piece, int]:
         """The good rows of a block and how many rows, good and bad, it holds."""
+        try:
+            parsed = self._layout.parse(block, columns)
+        except pa.ArrowException as error:
+            remedy = "check the delimiter, quotes and encoding"
+            raise BadInputError(
+                f"cannot be parsed ({error})", place=self._log.place(offset), remedy=remedy
+            ) from error
+        for bad in parsed.bad:
+            self._log.bad_row(bad.reason, offset + bad.number, column=bad.column, detail=bad.detail)
+        rows = None if parsed.numbers is None else offset + parsed.numbers
+        return Piece(parsed.table, offset, rows), parsed.count
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a delimited text are written: all that is needed to parse a block of them.
+
+    >>> layout = Layout(("a", "b"), {"a": pa.float64(), "b": pa.string()})
+    >>> parsed = layout.parse(b"1,x\\n2\\n3,z\\n", ["a"])
+    >>> parsed.table.column("a").to_pylist(), parsed.bad[0].reason
+    ([1.0, 3.0], 'wrong number of cells')
+    """
+
+    names: tuple[str, ...]
+    """Columns in the order of the text."""
+    types: Mapping[str, Any]
+    """Arrow type per name."""
+    delimiter: str = ","
+    quote: str | None = '"'
+    null_values: tuple[str, ...] | None = None
+    """As in :class:`shoal.sources.options.ReadOptions`."""
+
+    def parse(self, block: bytes, columns: list[str]) -> ParsedBlock:
+        """The named columns of a block of whole rows; what does not fit is told with its row number.
+
+        Raises ``pa.ArrowException`` if the text cannot even be cut into cells.
+        """
+        block = self.tidy(block)
         ragged: list[Any] = []
 
         def note(row: Any) -> str:
             ragged.append(row)
             return "skip"
 
-        quoted = self._options.quote is not None and self._options.quote.encode() in block
+        quoted = self.quote is not None and self.quote.encode() in block
         try:
-            table = self._read(block, {c: self._types[c] for c in columns}, columns, note, whole=quoted)
+            table = self._read(block, {c: self.types[c] for c in columns}, columns, note, whole=quoted)
         except pa.ArrowException:
-            return self._parse_carefully(block, columns, offset)
+            return self._parse_carefully(block, columns)
         if ragged:
-            return self._parse_carefully(block, columns, offset)
-        batch = _one_batch(table)
-        return Piece(self._empty_text_is_null(batch), offset, None), batch.num_rows
+            return self._parse_carefully(block, columns)
+        batch = _empty_text_is_null(_one_batch(table))
+        return ParsedBlock(batch, batch.num_rows)
 
-    def _empty_text_is_null(self, batch: Any) -> Any:
-        for i, field in enumerate(batch.schema):
-            if pa.types.is_string(field.type):
-                column = batch.column(i)
-                empty = pc.equal(column, "")
-                if pc.any(empty).as_py():
-                    batch = batch.set_column(i, field, pc.if_else(empty, pa.scalar(None, field.type), column))
-        return batch
+    def infer(self, block: bytes, text: Collection[str]) -> dict[str, Any]:
+        """The types of all columns, judged by a block of whole rows; those of ``text`` are strings.
 
-    def _parse_carefully(self, block: bytes, columns: list[str], offset: int) -> tuple[Piece, int]:
+        Raises ``pa.ArrowException`` if the text cannot be cut into cells.
+        """
+        types: dict[str, Any] = {name: pa.string() for name in self.names if name in text}
+        if not block.strip():
+            return {name: types.get(name, pa.float64()) for name in self.names}
+        table = self._read(self.tidy(block), types, None, lambda _: "skip", whole=True)
+        out = {}
+        for field, column in zip(table.schema, table.columns):
+            kind = field.type
+            if (
+                pa.types.is_integer(kind)
+                or pa.types.is_null(kind)
+                or (pa.types.is_string(kind) and field.name not in text and _mostly_numbers(column))
+            ):
+                kind = pa.float64()
+            out[field.name] = pa.string() if pa.types.is_binary(kind) else kind
+        return out
+
+    def tidy(self, block: bytes) -> bytes:
+        """The block with one space between cells, where spaces are what separates them."""
+        if self.delimiter != " ":
+            return block
+        return re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", block))
+
+    def _read(
+        self, block: bytes, types: dict[str, Any], columns: list[str] | None, handler: Any, *, whole: bool
+    ) -> Any:
+        size = len(block) + 1 if whole else min(len(block) + 1, 1 << 20)
+        words = self.null_values
+        return pacsv.read_csv(
+            pa.BufferReader(block),
+            read_options=pacsv.ReadOptions(
+                column_names=list(self.names), use_threads=not whole, block_size=size
+            ),
+            parse_options=pacsv.ParseOptions(
+                delimiter=self.delimiter,
+                quote_char=self.quote if self.quote is not None else False,
+                newlines_in_values=self.quote is not None and self.quote.encode() in block,
+                invalid_row_handler=handler,
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=types,
+                include_columns=columns,
+                null_values=None if words is None else ["", *words],
+                strings_can_be_null=words is not None,
+            ),
+        )
+
+    def _parse_carefully(self, block: bytes, columns: list[str]) -> ParsedBlock:
         ragged: dict[int, Any] = {}
 
         def note(row: Any) -> str:
             ragged[row.number - 1] = row
             return "skip"
 
-        raw_types = dict.fromkeys(columns, pa.binary())
-        try:
-            table = self._read(block, raw_types, columns, note, whole=True)
-        except pa.ArrowException as error:
-            remedy = "check the delimiter, quotes and encoding"
-            raise BadInputError(
-                f"cannot be parsed ({error})", place=self._log.place(offset), remedy=remedy
-            ) from error
+        table = self._read(block, dict.fromkeys(self.names, pa.binary()), None, note, whole=True)
         count = table.num_rows + len(ragged)
         numbers = np.setdiff1d(np.arange(count), np.fromiter(ragged, dtype=np.int64, count=len(ragged)))
         keep = np.ones(table.num_rows, dtype=bool)
-        bad_cells: dict[int, tuple[str, str | None, str]] = {}
+        bad: dict[int, BadRecord] = {}
         arrays = []
         for name in columns:
             raw = table.column(name).combine_chunks()
-            good, bad = coerce_text(raw, self._types[name], self._options.null_values)
+            good, misfit = coerce_text(raw, self.types[name], self.null_values)
             arrays.append(good)
-            keep &= ~bad
-            for i in np.flatnonzero(bad).tolist():
-                bad_cells.setdefault(int(numbers[i]), _bad_cell(raw[i].as_py(), name, self._types[name]))
+            keep &= ~misfit
+            for i in np.flatnonzero(misfit).tolist():
+                if int(numbers[i]) not in bad:
+                    reason, detail = _misfit(raw[i].as_py(), self.types[name])
+                    record = self._written(table, i)
+                    bad[int(numbers[i])] = BadRecord(int(numbers[i]), reason, name, detail, record)
         for number, row in ragged.items():
-            bad_cells[number] = (
-                "wrong number of cells",
-                None,
-                f" ({row.actual_columns} where {row.expected_columns} are due)",
-            )
-        for number in sorted(bad_cells):
-            reason, column, detail = bad_cells[number]
-            self._log.bad_row(reason, offset + number, column=column, detail=detail)
+            detail = f" ({row.actual_columns} where {row.expected_columns} are due)"
+            bad[number] = BadRecord(number, "wrong number of cells", None, detail, row.text.encode())
         batch = pa.record_batch([a.filter(pa.array(keep)) for a in arrays], names=columns)
-        return Piece(batch, offset, offset + numbers[keep]), count
+        return ParsedBlock(batch, count, tuple(bad[n] for n in sorted(bad)), numbers[keep])
+
+    def _written(self, table: Any, row: int) -> bytes:
+        """A record as text again, with quotes where it needs them."""
+        cells = [(column[row].as_py() or b"").decode("utf-8", "replace") for column in table.columns]
+        if self.quote is None:
+            return self.delimiter.join(cells).encode()
+        out = io.StringIO()
+        csv.writer(out, delimiter=self.delimiter, quotechar=self.quote, lineterminator="").writerow(cells)
+        return out.getvalue().encode()
 
 
-def _bad_cell(value: bytes, column: str, kind: Any) -> tuple[str, str, str]:
+def _mostly_numbers(column: Any) -> bool:
+    return number_share(column.combine_chunks()) >= _MOSTLY
+
+
+def _empty_text_is_null(batch: Any) -> Any:
+    for i, field in enumerate(batch.schema):
+        if pa.types.is_string(field.type):
+            column = batch.column(i)
+            empty = pc.equal(column, "")
+            if pc.any(empty).as_py():
+                batch = batch.set_column(i, field, pc.if_else(empty, pa.scalar(None, field.type), column))
+    return batch
+
+
+def _misfit(value: bytes, kind: Any) -> tuple[str, str]:
     what = (
         "number" if pa.types.is_floating(kind) else "text in UTF-8" if pa.types.is_string(kind) else str(kind)
     )
-    return f"not a {what}", column, f": {shown(value)}"
+    return f"not a {what}", f": {shown(value)}"
 
 
 def _one_batch(table: Any) -> Any:

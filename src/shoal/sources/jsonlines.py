@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from shoal.sources.blocks import FIRST_BLOCK, RecordBlocks, RunawayRecordError, 
 from shoal.sources.locate import Located
 from shoal.sources.options import DAMAGED, FileLog, ReadOptions, shown
 from shoal.sources.reader import Piece, block_size_for
+from shoal.sources.stream_parsed import BadRecord, ParsedBlock
 from shoal.sources.streams import CountedStream, chunk_reader
 
 
@@ -52,12 +54,6 @@ class JsonLinesReader:
         """Close the file."""
         self._raw.close()
 
-    def _type_of(self, field: Any) -> Any:
-        if field.name in self._options.text_columns:
-            return pa.string()
-        parsed = self._options.parsed
-        return _as_float(field.type) if parsed is None or field.name in parsed else field.type
-
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """The file's rows in order; blank lines are no rows."""
         schema = pa.schema([self._schema.field(name) for name in columns])
@@ -80,43 +76,147 @@ class JsonLinesReader:
             self._log.fail("a line is longer than 64 MiB", remedy="write one object per line")
 
     def _infer(self, expected: Any) -> Any:
-        try:
-            found = _read(self._first, None).schema if self._first.strip() else pa.schema([])
-        except pa.ArrowException:
-            found = _infer_from(list(_objects(self._first)))
-        types = {f.name: self._type_of(f) for f in found}
+        types = {f.name: type_of(f, self._options) for f in infer_block(self._first)}
         types |= {f.name: f.type for f in expected or () if f.name in types}
         return pa.schema(list(types.items()))
 
     def _parse(self, block: bytes, schema: Any, offset: int) -> tuple[Piece, int]:
-        try:
-            batches = _read(block, schema).combine_chunks().to_batches()
-            # Keys that no line of the block has come back last or not at all: names decide, not places.
-            batch = batches[0].select(schema.names)
-        except (pa.ArrowException, KeyError, IndexError):
-            return self._parse_carefully(block, schema, offset)
-        return Piece(batch, offset, None), batch.num_rows
+        parsed = parse_lines(block, schema)
+        for bad in parsed.bad:
+            self._log.bad_row(bad.reason, offset + bad.number, column=bad.column, detail=bad.detail)
+        rows = None if parsed.numbers is None else offset + parsed.numbers
+        return Piece(parsed.table, offset, rows), parsed.count
 
-    def _parse_carefully(self, block: bytes, schema: Any, offset: int) -> tuple[Piece, int]:
-        good: list[dict[str, Any]] = []
-        rows: list[int] = []
-        count = 0
-        for number, item in enumerate(_objects(block)):
-            count += 1
-            if isinstance(item, Exception):
-                self._log.bad_row("not a JSON object", offset + number, detail=f" ({item})")
-                continue
-            wrong = next((f.name for f in schema if not _fits(item, f)), None)
-            if wrong is not None:
-                detail = f": {shown(item[wrong])}"
-                self._log.bad_row(
-                    _reason(schema.field(wrong).type), offset + number, column=wrong, detail=detail
-                )
-                continue
-            good.append({f.name: _value(item.get(f.name), f.type) for f in schema})
-            rows.append(offset + number)
-        batch = pa.RecordBatch.from_pylist(good, schema=schema)
-        return Piece(batch, offset, np.array(rows, dtype=np.int64)), count
+
+def parse_lines(block: bytes, schema: Any) -> ParsedBlock:
+    """The objects of a block of whole lines, by a fixed schema; blank lines are no records.
+
+    What becomes of a line never depends on the other lines of its block: lines are parsed together, and those
+    that spoil their block are found by halving it.
+
+    >>> parsed = parse_lines(b'{"x": 1}\\n[2]\\n{"y": 3}\\n', pa.schema({"x": pa.float64()}))
+    >>> parsed.table.column("x").to_pylist(), parsed.numbers.tolist(), parsed.bad[0].reason
+    ([1.0, None], [0, 2], 'not a JSON object')
+    """
+    whole = _parse_together(block, schema, None)
+    if whole is not None:
+        return ParsedBlock(whole, whole.num_rows)
+    lines = [line for line in block.split(b"\n") if line.strip()]
+    found = _Found(schema)
+    candidates = []
+    for number, line in enumerate(lines):
+        # What is no object at a glance is not worth a try.
+        if line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}"):
+            candidates.append((number, line))
+        else:
+            found.parse_one(number, line)
+    found.parse_halves(candidates)
+    if not found.tables:
+        return ParsedBlock(_no_rows(schema), len(lines), found.all_bad(), np.empty(0, dtype=np.int64))
+    numbers = np.array(found.numbers, dtype=np.int64)
+    table = pa.Table.from_batches(found.tables, schema=schema)
+    order = np.argsort(numbers)
+    if not np.array_equal(order, np.arange(len(order))):
+        table, numbers = table.take(pa.array(order)), numbers[order]
+    batch = table.combine_chunks().to_batches()[0]
+    return ParsedBlock(batch, len(lines), found.all_bad(), numbers)
+
+
+def infer_block(block: bytes) -> Any:
+    """The schema of a block of whole lines, some of which may be bad, as the parser sees it.
+
+    >>> infer_block(b'{"a": 1, "b": "x"}\\n').types
+    [DataType(int64), DataType(string)]
+    """
+    try:
+        return _read(block, None).schema if block.strip() else pa.schema([])
+    except pa.ArrowException:
+        return _infer_from(list(_objects(block)))
+
+
+def type_of(field: Any, options: ReadOptions) -> Any:
+    """The type that a column is read as: every number a float64, unless it is only carried along."""
+    if field.name in options.text_columns:
+        return pa.string()
+    return _as_float(field.type) if options.parsed is None or field.name in options.parsed else field.type
+
+
+_TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
+_FEW = 8
+"""So few lines are parsed one by one when one of them is bad."""
+
+
+class _Found:
+    """What came of the lines of a block in which some are bad."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+        self.tables: list[Any] = []
+        self.numbers: list[int] = []
+        self._bad: list[BadRecord] = []
+
+    def all_bad(self) -> tuple[BadRecord, ...]:
+        return tuple(sorted(self._bad, key=lambda bad: bad.number))
+
+    def parse_halves(self, lines: list[tuple[int, bytes]]) -> None:
+        if not lines:
+            return
+        batch = _parse_together(b"\n".join(line for _, line in lines) + b"\n", self._schema, len(lines))
+        if batch is not None:
+            self.tables.append(batch)
+            self.numbers += [number for number, _ in lines]
+        elif len(lines) == 1:
+            self.parse_one(*lines[0])
+        else:
+            half = len(lines) // 2 if len(lines) > _FEW else 1
+            for start in range(0, len(lines), half):
+                self.parse_halves(lines[start : start + half])
+
+    def parse_one(self, number: int, line: bytes) -> None:
+        """A line that the fast parser refuses."""
+        good = _parse_one(line, number, self._schema)
+        if isinstance(good, BadRecord):
+            self._bad.append(good)
+        else:
+            self.tables.append(pa.RecordBatch.from_pylist([good], schema=self._schema))
+            self.numbers.append(number)
+
+
+def _parse_together(block: bytes, schema: Any, lines: int | None) -> Any:
+    """The rows of a block in which all is well, else None."""
+    try:
+        batches = _read(block, schema).combine_chunks().to_batches()
+        # Keys that no line of the block has come back last or not at all: names decide, not places.
+        batch = batches[0].select(schema.names)
+    except (pa.ArrowException, KeyError, IndexError):
+        return None
+    # The parser takes two objects on a line, and one on two lines; the number of a record must be its line's.
+    if lines is None:
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        if lines != batch.num_rows:
+            lines = sum(1 for line in block.split(b"\n") if line.strip())
+    return batch if lines == batch.num_rows and not _TWO_OBJECTS.search(block) else None
+
+
+def _parse_one(line: bytes, number: int, schema: Any) -> BadRecord | dict[str, Any]:
+    """A line that the fast parser refuses, read with more patience."""
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return BadRecord(number, "not a JSON object", None, f" ({error})", line)
+    if not isinstance(item, dict):
+        return BadRecord(number, "not a JSON object", None, f" (it is {shown(line)})", line)
+    good: dict[str, Any] = {}
+    for field in schema:
+        value = item.get(field.name)
+        if not _fits(item, field):
+            return BadRecord(number, _reason(field.type), field.name, f": {shown(value)}", line)
+        good[field.name] = _value(value, field.type)
+    return good
+
+
+def _no_rows(schema: Any) -> Any:
+    return pa.RecordBatch.from_pylist([], schema=schema)
 
 
 def _read(block: bytes, schema: Any) -> Any:
@@ -190,9 +290,13 @@ def _fits(item: dict[str, Any], field: Any) -> bool:
 
 def _value(value: Any, kind: Any) -> Any:
     """A value as its column wants it: a number asked for as text keeps its digits."""
-    if value is None or not pa.types.is_string(kind) or isinstance(value, str):
-        return float(value) if pa.types.is_floating(kind) and value is not None else value
-    return json.dumps(value)
+    if value is None or isinstance(value, str):
+        return (
+            pa.scalar(value).cast(kind).value if pa.types.is_temporal(kind) and value is not None else value
+        )
+    if pa.types.is_string(kind):
+        return json.dumps(value)
+    return float(value) if pa.types.is_floating(kind) else value
 
 
 def _reason(kind: Any) -> str:

@@ -7,7 +7,9 @@ from shoal.report.pictures.bars import size_bars
 from shoal.report.pictures.canvas import FORMATS, save_picture
 from shoal.report.pictures.convergence import convergence
 from shoal.report.pictures.criteria import criteria_curves
+from shoal.report.pictures.events_timeline import events_timeline
 from shoal.report.pictures.heat import centre_heatmap
+from shoal.report.pictures.lineage import lineage
 from shoal.report.pictures.map import cluster_map
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "cluster_map",
     "convergence",
     "criteria_curves",
+    "events_timeline",
+    "lineage",
     "save_picture",
     "size_bars",
 ]

@@ -98,5 +98,7 @@ def save_picture(figure: Figure, path: str | os.PathLike[str]) -> Path:
     ):
         # A name in a script the font lacks is drawn as boxes; that is no reason to alarm anyone.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(temporary, format=suffix[1:], dpi=DPI, facecolor="white", metadata=metadata)
+        figure.savefig(
+            temporary, format=suffix[1:], dpi=DPI, facecolor=figure.get_facecolor(), metadata=metadata
+        )
     return target

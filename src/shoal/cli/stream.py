@@ -1,0 +1,298 @@
+"""``shoal stream``: clusters that follow a stream, with labels, events and checkpoints."""
+
+from __future__ import annotations
+
+import json as json_module
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.text import Text
+
+from shoal.cli import options as o
+from shoal.cli.console import err, out, print_clusters, print_json, summarise
+from shoal.engines.local import load
+from shoal.engines.outputs.open import open_output
+from shoal.engines.stream.run import RunOptions, Status, StreamRun
+from shoal.engines.stream.settings import Span, StreamSettings
+from shoal.errors import BadInputError
+from shoal.features.recipe import Recipe
+from shoal.sources.options import ReadOptions
+from shoal.sources.stream_open import open_stream
+
+_STREAM, _STATE = "Stream", "State and outputs"
+
+
+def run(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file or glob, a directory that receives files, redis://host:port/db?stream=NAME, or - for standard "
+            "input.",
+            show_default=False,
+        ),
+    ],
+    state: Annotated[
+        Path,
+        typer.Option(
+            help="Directory for checkpoint, models, events and dead letters; a run goes on where it ended.",
+            show_default=False,
+            rich_help_panel=_STATE,
+        ),
+    ],
+    k: Annotated[
+        str,
+        typer.Option("--k", "-k", help="Number of clusters, or a range to choose from all the time: 2:12."),
+    ] = "8",
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Wait for more instead of ending with the data.", rich_help_panel=_STREAM
+        ),
+    ] = False,
+    half_life: Annotated[
+        str | None,
+        typer.Option(
+            help="Forget: a row counts half after 10m, 6h, 7d of event time, or after 5000 rows.",
+            rich_help_panel=_STREAM,
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="Column of event times: dates, ISO 8601 or numbers.", rich_help_panel=_STREAM),
+    ] = None,
+    time_unit: Annotated[
+        str, typer.Option(help="Of event times that are numbers: s, ms, us, ns.", rich_help_panel=_STREAM)
+    ] = "s",
+    every: Annotated[
+        str,
+        typer.Option(help="A new model every so many rows, or 5m of event time.", rich_help_panel=_STREAM),
+    ] = "20000 rows",
+    learn_rows: Annotated[
+        int,
+        typer.Option(
+            help="Rows that scales and the first model are learned from.", min=1, rich_help_panel=_STREAM
+        ),
+    ] = 1000,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Labels: a .jsonl or .csv file, a directory for Parquet, redis://...?stream=NAME, or -.",
+            rich_help_panel=_STATE,
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Columns that labels carry along: id,name.", rich_help_panel=_STATE)
+    ] = None,
+    bucket: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep a summary per 1h (10m, 1d, ...) of event time, for shoal window.",
+            rich_help_panel=_STATE,
+        ),
+    ] = None,
+    disk_budget: Annotated[
+        str | None, typer.Option(help="Disk the time buckets may take: 1GB.", rich_help_panel=_STATE)
+    ] = None,
+    checkpoint: Annotated[
+        float, typer.Option(help="Seconds between checkpoints.", min=0.0, rich_help_panel=_STATE)
+    ] = 10.0,
+    recipe: o.RecipeFile = None,
+    like: o.Like = None,
+    columns: o.Columns = None,
+    one_hot: o.OneHot = None,
+    top: o.Top = None,
+    other: o.OtherOption = None,
+    where: o.Where = None,
+    scale: o.ScaleOption = None,
+    nulls: o.NullsOption = None,
+    metric: o.MetricOption = None,
+    weight: o.Weight = None,
+    names: o.Names = None,
+    delimiter: o.Delimiter = None,
+    format: o.Format = None,
+    encoding: o.Encoding = None,
+    sample_rows: Annotated[
+        int, typer.Option(help="Rows the summary keeps.", min=1, rich_help_panel="Size and speed")
+    ] = 20_000,
+    max_bytes: o.MaxBytes = "64MiB",
+    seed: o.Seed = 0,
+    threads: o.Threads = None,
+    json: o.Json = False,
+) -> None:
+    """Cluster a stream as it comes: learn and label in one pass, tell what changes, survive any crash.
+
+    Clusters keep their ids from model to model; births, splits, merges and deaths are told and kept in
+    STATE/events.jsonl. Bad records go to STATE/dead_letters.jsonl. STATE is a model too: shoal inspect, plot, report
+    and assign take it.
+
+    Examples:
+
+      shoal stream clicks.jsonl --follow -k 2:12 --time at --half-life 6h --state clicks --out labels.jsonl
+
+      kcat -C -t events | shoal stream - -k 20 --state events
+
+      shoal stream 'redis://localhost:6379/0?stream=clicks' --follow -k 8 --state clicks --out clicks-labels/
+    """
+    spec, from_file = o.features(
+        recipe,
+        like,
+        columns=columns,
+        one_hot=one_hot,
+        top=top,
+        other=other,
+        where=where,
+        scale=scale,
+        nulls=nulls,
+        metric=metric,
+        weight=weight,
+    )
+    learned = spec if isinstance(spec, Recipe) else None
+    read = o.reading(
+        from_file, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=o.OnError.skip
+    )
+    settings = StreamSettings(
+        k=_k_range(k),
+        recipe=spec.spec if isinstance(spec, Recipe) else spec,
+        time=time,
+        time_unit=time_unit,
+        half_life=None if half_life is None else Span.parse(half_life),
+        every=Span.parse(every),
+        learn_rows=learn_rows,
+        keep=tuple(part.strip() for part in (keep or "").split(",") if part.strip()),
+        bucket=None if bucket is None else _seconds(bucket),
+        sample_rows=sample_rows,
+        max_bytes=o.parse_bytes(max_bytes),
+        seed=seed,
+        n_threads=threads,
+    )
+    to_stdout = labels == "-"
+    with _stopping() as stopped, _watching(json=json, to_stderr=to_stdout) as watch:
+        options = RunOptions(
+            checkpoint_seconds=checkpoint,
+            disk_budget=None if disk_budget is None else o.parse_bytes(disk_budget),
+            watch=watch,
+            stopped=stopped,
+        )
+        rows = open_stream(source, follow=follow, options=_with_text(read, settings), state=state)
+        target = None if labels is None else open_output(labels)
+        done = StreamRun(rows, settings, state, labels=target, recipe=learned, options=options).run()
+    _conclude(done, state, json=json, to_stderr=to_stdout)
+
+
+def _conclude(done: Status, state: Path, *, json: bool, to_stderr: bool) -> None:
+    if done.model is None:
+        err.print(f"{done.read:,} rows read, no model yet", markup=False)
+        return
+    found = load(state)
+    if json:
+        print_json({"type": "end", "read": done.read, "learned": done.learned, "dead_letters": done.rejected, "seconds_running": round(done.seconds, 3)}
+                   | summarise(found))  # fmt: skip
+        return
+    console = err if to_stderr else out
+    speed = done.read / max(done.seconds, 1e-9)
+    text = f"{done.read:,} rows in {done.seconds:.1f} s ({speed:,.0f}/s); {done.rejected:,} dead letters"
+    console.print(text, markup=False)
+    if not to_stderr:
+        print_clusters(found)
+    console.print(
+        f"state in {state}; next: shoal events, shoal inspect or shoal report {state}", markup=False
+    )
+
+
+def _with_text(read: ReadOptions, settings: StreamSettings) -> ReadOptions:
+    """Categories stay text, and so do columns that are only carried along: an id of 007 must not become 7."""
+    carried = {*settings.keep} - {*(settings.recipe.columns or ()), settings.time}
+    return replace(read, text_columns=read.text_columns | settings.recipe.text_columns | carried)
+
+
+def _k_range(text: str) -> int | tuple[int, int]:
+    ks = o.parse_ks(text)
+    return ks[0] if len(ks) == 1 else (ks[0], ks[-1])
+
+
+def _seconds(text: str) -> float:
+    span = Span.parse(text)
+    if span.seconds is None:
+        raise BadInputError(f"{text!r} is no time", remedy="write 10m, 1h or 1d")
+    return span.seconds
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM end the run after the batch at hand, with a checkpoint; a second Ctrl-C ends it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _watching(*, json: bool, to_stderr: bool) -> Iterator[Callable[[Status], None]]:
+    """Events as they happen, a line each; on a terminal a status line below them."""
+    console = err if to_stderr else out
+
+    def tell(record: dict[str, Any], text: str) -> None:
+        if json:
+            stream = sys.stderr if to_stderr else sys.stdout
+            stream.write(json_module.dumps(record) + "\n")
+            stream.flush()
+        else:
+            console.print(text, markup=False)
+
+    with Live(console=err, transient=True, auto_refresh=False) if err.is_terminal else _nothing() as live:
+
+        def watch(status: Status) -> None:
+            for event in status.events:
+                tell({"type": "event"} | event.to_dict(), f"{_when(event.time)}{event}")
+            for alarm in status.alarms:
+                tell({"type": "alarm"} | alarm.to_dict(), f"{_when(alarm.time)}careful: {alarm.message}")
+            if live is not None:
+                live.update(Text(_line(status)), refresh=True)
+
+        yield watch
+
+
+def _when(time: float | None) -> str:
+    """A time as people write it; small numbers are row numbers or made times."""
+    if time is None:
+        return ""
+    if time < 1e8:
+        return f"{time:,.0f}  "
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S  ")
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def _line(status: Status) -> str:
+    speed = status.read / max(status.seconds, 1e-9)
+    text = f"{status.read:,} rows, {speed:,.0f}/s"
+    if status.model is None:
+        text += f", {status.waiting:,} waiting for the first model"
+    else:
+        text += f", {status.model.k} clusters, model {status.models}"
+    if status.rejected:
+        text += f", {status.rejected:,} dead letters"
+    if status.backlog:
+        text += f", {status.backlog:,} to come"
+    return text

@@ -1,0 +1,103 @@
+"""The one file that says how far a stream was learned: summary, positions and counts in one atomic write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shoal.engines.outputs.disk import sync_folder
+from shoal.errors import DamagedFileError, ShoalError
+from shoal.summary import wire
+from shoal.summary.coreset import Coreset
+
+CHECKPOINT = "checkpoint"
+_KIND = "stream"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run goes on from.
+
+    Everything that lies behind it in outputs, logs and the store is cut off and made again.
+    """
+
+    number: int
+    """Counts up by one with every checkpoint."""
+    meta: dict[str, Any]
+    """Plain data: positions of source and outputs, learner, settings."""
+    summary: Coreset | None
+    buckets: dict[float, Coreset]
+    """Summaries of time buckets that are still open, by their start."""
+
+    def write(self, folder: Path) -> None:
+        """Replace the checkpoint of ``folder``; after this returns it survives a loss of power."""
+        blobs = {f"bucket {i}": s.to_bytes() for i, s in enumerate(self.buckets.values())}
+        if self.summary is not None:
+            blobs["summary"] = self.summary.to_bytes()
+        meta = {"number": self.number, "run": self.meta, "buckets": list(self.buckets)}
+        arrays = {name: np.frombuffer(data, np.uint8) for name, data in blobs.items()}
+        replace_durably(folder / CHECKPOINT, wire.pack(_KIND, meta, arrays))
+
+    @classmethod
+    def read(cls, folder: Path) -> Checkpoint | None:
+        """The checkpoint of ``folder``, or None if there is none yet.
+
+        Raises
+        ------
+        DamagedFileError, NewerFormatError : the file cannot be used.
+        """
+        path = folder / CHECKPOINT
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            meta, arrays = wire.unpack(_KIND, data)
+            blobs = {name: Coreset.from_bytes(a.tobytes()) for name, a in arrays.items()}
+            starts = [float(start) for start in meta["buckets"]]
+            buckets = {start: blobs[f"bucket {i}"] for i, start in enumerate(starts)}
+            return cls(int(meta["number"]), dict(meta["run"]), blobs.get("summary"), buckets)
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{path}: {error}") from error
+        except (LookupError, TypeError, ValueError) as error:
+            if isinstance(error, ShoalError):
+                raise
+            raise DamagedFileError(f"{path} cannot be read: {error!r}; use another copy") from error
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Write a file so that after any crash either the old content or the new is there, whole."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second run out of the same state.
+
+    Raises
+    ------
+    ShoalError : another process runs on it.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ShoalError(
+                f"{folder} is in use by another shoal stream; give each run its own --state"
+            ) from error
+        yield
