@@ -43,5 +43,6 @@ $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/test-installed: $(VENV)/installed
+	@sh scripts/debian_packages.sh test
 	$(BIN)/python -m pip install -q --group test --group lint
 	touch $@

@@ -1,4 +1,4 @@
-"""Shoal clusters data in one pass: tables larger than memory, in one read."""
+"""Shoal clusters data in one pass: tables larger than memory, live streams."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ from shoal.sources.options import ReadOptions
 from shoal.summary.coreset import Coreset
 
 if TYPE_CHECKING:
-    from shoal.estimators import KMeans, MiniBatchKMeans, StreamingKMeans
+    from shoal.estimators import KMeans, MiniBatchKMeans, StreamingKMeans, SummaryClusterer
 
 __all__ = [
     "BadInputError",
@@ -22,6 +22,7 @@ __all__ = [
     "RecipeSpec",
     "ShoalError",
     "StreamingKMeans",
+    "SummaryClusterer",
     "fit",
     "load",
     "sweep",
@@ -30,7 +31,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The estimators are loaded when first asked for: scikit-learn takes a second to import."""
-    if name in ("KMeans", "MiniBatchKMeans", "StreamingKMeans"):
+    if name in ("KMeans", "MiniBatchKMeans", "StreamingKMeans", "SummaryClusterer"):
         from shoal import estimators
 
         return getattr(estimators, name)

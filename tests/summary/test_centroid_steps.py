@@ -80,9 +80,9 @@ def test_condensing_costs_no_more_than_joining():
 def test_a_large_join_is_the_same_by_either_product(monkeypatch):
     from shoal.summary import centroid_steps
 
-    cells = some_cells(60, d=8)
+    cells = some_cells(60, d=130)
     small = join(cells, 20)
-    monkeypatch.setattr(centroid_steps, "SMALL_PRODUCT", 0)
+    monkeypatch.setattr(centroid_steps, "ONE_THREAD", 0)
     np.testing.assert_allclose(join(cells, 20).centres, small.centres)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shoal.summary.centroids import Centroids
 from shoal.summary.checks import all_checks, exact_checks
 from shoal.summary.coreset import Coreset
 from shoal.summary.forgetting_checks import HALF_LIFE, forgetting_checks
@@ -15,15 +16,27 @@ SUMMARIES = {
 }
 
 
+INEXACT = {
+    "centroids": lambda seed: Centroids(5, seed=seed),
+    "centroids of small batches": lambda seed: Centroids(5, batch_size=64, seed=seed),
+}
+"""Summaries whose merges conserve totals, but depend on their grouping."""
 FORGETFUL = {
     "coreset": lambda seed: Coreset(k_max=5, seed=seed, half_life=HALF_LIFE),
     "small coreset": lambda seed: Coreset(k_max=5, rows=400, seed=seed, half_life=HALF_LIFE),
+    "centroids": lambda seed: Centroids(5, half_life=HALF_LIFE, time_unit="time", seed=seed),
 }
 
 
 @pytest.mark.parametrize("make", SUMMARIES.values(), ids=SUMMARIES.keys())
 @pytest.mark.parametrize("check", all_checks() + exact_checks(), ids=lambda c: c.__name__)
 def test_check(check, make):
+    check(make)
+
+
+@pytest.mark.parametrize("make", INEXACT.values(), ids=INEXACT.keys())
+@pytest.mark.parametrize("check", all_checks(), ids=lambda c: c.__name__)
+def test_check_of_inexact_merges(check, make):
     check(make)
 
 

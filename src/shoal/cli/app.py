@@ -9,7 +9,7 @@ import threading
 
 import typer
 
-from shoal.cli import assign, demo, fit, inspect, merge, plot, report, stream, sweep, update, window
+from shoal.cli import assign, demo, events, fit, inspect, merge, plot, report, stream, sweep, update, window
 from shoal.cli.console import out, print_error
 from shoal.engines.local import release
 from shoal.errors import ShoalError
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for command in (fit, sweep, update, merge, assign, inspect, plot, report, stream, window, demo):
+for command in (fit, sweep, update, merge, assign, inspect, plot, report, stream, events, window, demo):
     app.command(command.__name__.rpartition(".")[2])(command.run)
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from shoal.cli import options as o
 from shoal.cli.console import err, out, print_clusters, print_json, summarise
+from shoal.cli.events import when
 from shoal.engines.local import load
 from shoal.engines.outputs.open import open_output
 from shoal.engines.stream.run import RunOptions, Status, StreamRun
@@ -261,22 +261,13 @@ def _watching(*, json: bool, to_stderr: bool) -> Iterator[Callable[[Status], Non
 
         def watch(status: Status) -> None:
             for event in status.events:
-                tell({"type": "event"} | event.to_dict(), f"{_when(event.time)}{event}")
+                tell({"type": "event"} | event.to_dict(), f"{when(event.time)}{event}")
             for alarm in status.alarms:
-                tell({"type": "alarm"} | alarm.to_dict(), f"{_when(alarm.time)}careful: {alarm.message}")
+                tell({"type": "alarm"} | alarm.to_dict(), f"{when(alarm.time)}careful: {alarm.message}")
             if live is not None:
                 live.update(Text(_line(status)), refresh=True)
 
         yield watch
-
-
-def _when(time: float | None) -> str:
-    """A time as people write it; small numbers are row numbers or made times."""
-    if time is None:
-        return ""
-    if time < 1e8:
-        return f"{time:,.0f}  "
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S  ")
 
 
 @contextmanager

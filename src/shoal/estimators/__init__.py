@@ -3,5 +3,6 @@
 from shoal.estimators.k_means import KMeans
 from shoal.estimators.mini_batch_k_means import MiniBatchKMeans
 from shoal.estimators.streaming_k_means import StreamingKMeans
+from shoal.estimators.summary_clusterer import SummaryClusterer
 
-__all__ = ["KMeans", "MiniBatchKMeans", "StreamingKMeans"]
+__all__ = ["KMeans", "MiniBatchKMeans", "StreamingKMeans", "SummaryClusterer"]

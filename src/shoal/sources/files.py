@@ -181,7 +181,7 @@ class FileSource:
         if file.stdin is None and file.size == 0:
             log.damaged("", reason="file is empty")
             return None
-        kind, compression = _format_of(file, options)
+        kind, compression = format_of(file, options)
         if file.stdin is not None and kind not in _STREAMED:
             log.fail(f"{kind} cannot be read from a pipe", remedy="save it to a file first")
         if compression is not None and kind not in _STREAMED:
@@ -197,7 +197,7 @@ class FileSource:
         return NumpyReader(file, kind == "npz", options, log)
 
 
-def _format_of(file: Located, options: ReadOptions) -> tuple[str, str | None]:
+def format_of(file: Located, options: ReadOptions) -> tuple[str, str | None]:
     """Format and compression: as forced, by name, or by the first bytes."""
     kind, compression = (None, None) if file.stdin is not None else name_format(file.basename)
     kind = options.format or kind

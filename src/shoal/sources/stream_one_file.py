@@ -12,7 +12,7 @@ import pyarrow as pa
 from shoal.errors import BadInputError, Rejects
 from shoal.sources.arrow_ipc import ArrowReader
 from shoal.sources.blocks import FIRST_BLOCK
-from shoal.sources.files import _format_of
+from shoal.sources.files import format_of
 from shoal.sources.locate import Located
 from shoal.sources.numpy_files import NumpyReader
 from shoal.sources.options import DAMAGED, FileLog, ReadOptions
@@ -52,7 +52,7 @@ def open_one(file: Located, options: ReadOptions, shape: TextShape | None, mark:
 
     Raises :class:`BadInputError` for files from which nothing can be learned, or that cannot be opened.
     """
-    kind, compression = _format_of(file, options)
+    kind, compression = format_of(file, options)
     if kind in ("csv", "tsv", "jsonl"):
         return TextFile(file, "jsonl" if kind == "jsonl" else "csv", compression, options, shape, mark, hint)
     if compression is not None and kind != "arrow":

@@ -26,8 +26,8 @@ OPENINGS = 10
 SEED_STEPS, JOIN_STEPS = 1, 20
 SMALL_BATCH = 8_000_000
 """Products of coordinates that one thread is done with before a second one has started."""
-SMALL_PRODUCT = 50_000_000
-"""Multiplications that are done before the threads of a BLAS are awake."""
+ONE_THREAD = 200_000
+"""Multiplications of a matrix product that a BLAS does without waking its threads."""
 
 
 @dataclass
@@ -195,7 +195,7 @@ def seed_cells(
 ) -> Cells:
     """At most m cells of weighted rows: k-means++ and a few Lloyd steps; as many as there are distinct rows."""
     chosen, _ = greedy_seeds(
-        X, min(m, len(X)), weights=_scaled(w), candidates=2, rng=rng, n_threads=n_threads
+        X, min(m, len(X)), weights=_scaled(w), candidates=1, rng=rng, n_threads=n_threads
     )
     centres = np.unique(X[chosen], axis=0).astype(np.float64)
     for _ in range(SEED_STEPS):
@@ -245,13 +245,24 @@ def _union_costs(C: Float64s, w: Float64s) -> Float64s:
     """(n, n) what the union of each pair adds to the cost; infinity on the diagonal."""
     near_zero = C - C.mean(axis=0)
     lengths = (near_zero * near_zero).sum(axis=1)
-    # waking the threads of a BLAS takes longer than a small product, and on a busy machine far longer
-    small = near_zero.size * len(C) < SMALL_PRODUCT
-    products = np.einsum("id,jd->ij", near_zero, near_zero) if small else near_zero @ near_zero.T
-    pair: Float64s = np.maximum(lengths[:, None] + lengths - 2 * products, 0.0)
+    pair: Float64s = np.maximum(lengths[:, None] + lengths - 2 * _products(near_zero), 0.0)
     pair *= w[:, None] * w / (w[:, None] + w)
     np.fill_diagonal(pair, np.inf)
     return pair
+
+
+def _products(A: Float64s) -> Float64s:
+    """``A @ A.T`` on one thread if it is small: to wake those of a BLAS takes longer, on a busy machine far longer."""
+    n = len(A)
+    columns = ONE_THREAD // (n * n)
+    if columns < 8:
+        whole: Float64s = A @ A.T
+        return whole
+    out = np.zeros((n, n))
+    for start in range(0, A.shape[1], columns):
+        part = A[:, start : start + columns]
+        out += part @ part.T
+    return out
 
 
 def _costs_of_union(pair: Float64s, w: Float64s, i: int, j: int) -> Float64s:
