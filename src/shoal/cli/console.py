@@ -164,7 +164,8 @@ def print_pass(clustering: Clustering) -> None:
     was = clustering.model.provenance
     kept = len(clustering.summary.points().X)
     text = f"{was.rows_seen:,} rows from {len(was.sources)} file{'s'[: len(was.sources) != 1]}"
-    text += f" in {was.seconds:.2f} s; the summary keeps {kept:,}"
+    took = "" if math.isnan(was.seconds) else f" in {was.seconds:.2f} s"
+    text += f"{took}; the summary keeps {kept:,}"
     if was.rows_filtered:
         text += f"; {was.rows_filtered:,} filtered out"
     out.print(text)

@@ -13,10 +13,12 @@ from shoal.cli.console import out, print_json
 from shoal.engines.outputs.json_text import json_lines
 from shoal.errors import BadInputError
 from shoal.features.event_time import parse_time
-from shoal.model.event_log import as_table, read_events
+from shoal.model.event_log import as_table, read_events, read_shares
 from shoal.model.events import KINDS, Event
 
-LOG = "events.jsonl"
+DATES = 1e8
+"""Times from here on are seconds since 1970; smaller ones are row numbers, or made."""
+LOG, HISTORY = "events.jsonl", "history.jsonl"
 
 
 def run(
@@ -55,7 +57,7 @@ def run(
         read_events(log, kinds=kind or (), clusters=cluster or (), since=_moment(since), until=_moment(until))
     )
     if table is not None:
-        _write(table, events)
+        _write(table, events, log.with_name(HISTORY))
         out.print(f"{len(events):,} events written to {table}", markup=False)
     elif json:
         print_json([e.to_dict() for e in events])
@@ -72,7 +74,7 @@ def when(time: float | None) -> str:
     """
     if time is None:
         return ""
-    if time < 1e8:
+    if not _is_date(time):
         return f"{time:,.0f}  "
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S  ")
 
@@ -90,7 +92,8 @@ def _moment(text: str | None) -> float | None:
         raise BadInputError(f"{text!r} is no time", remedy="write 2026-11-01T12:00, or a number") from None
 
 
-def _write(path: Path, events: list[Event]) -> None:
+def _write(path: Path, events: list[Event], history: Path) -> None:
+    import pyarrow.compute as pc
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
@@ -109,8 +112,15 @@ def _write(path: Path, events: list[Event]) -> None:
     else:
         from shoal.report import pictures
 
-        pictures.save_picture(pictures.events_timeline(events, dated=_dated(events)), path)
+        if history.exists():
+            shares = read_shares(history)
+            figure = pictures.lineage(events, shares, dated=_is_date(pc.max(shares.column("time")).as_py()))
+        else:
+            figure = pictures.events_timeline(
+                events, dated=_is_date(max((e.time for e in events), default=None))
+            )
+        pictures.save_picture(figure, path)
 
 
-def _dated(events: list[Event]) -> bool:
-    return bool(events) and events[0].time >= 1e8
+def _is_date(time: float | None) -> bool:
+    return time is not None and time >= DATES

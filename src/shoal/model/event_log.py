@@ -65,6 +65,31 @@ def read_events(
             yield event
 
 
+def read_shares(path: str | os.PathLike[str]) -> pa.Table:
+    """The share of every cluster at every model of a stream, from its history: columns time, cluster, share.
+
+    Raises
+    ------
+    ShoalError : there is no history. DamagedFileError : a line of it cannot be read.
+    """
+    log = Path(path)
+    try:
+        text = log.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ShoalError(f"{log} is not the history of a stream") from error
+    rows = []
+    try:
+        for line in text[: text.rfind(b"\n") + 1].splitlines():
+            entry = json.loads(line)
+            pairs = zip(entry["ids"], entry["shares"], strict=True)
+            rows += [{"time": float(entry["time"]), "cluster": int(i), "share": float(s)} for i, s in pairs]
+    except (ValueError, LookupError, TypeError) as error:
+        raise DamagedFileError(f"{log} cannot be read: {error}") from error
+    return pa.Table.from_pylist(
+        rows, schema=pa.schema([("time", pa.float64()), ("cluster", pa.int64()), ("share", pa.float64())])
+    )
+
+
 def as_table(events: Iterable[Event]) -> pa.Table:
     """A row per event, of :data:`SCHEMA`.
 

@@ -34,6 +34,9 @@ class IdentitySettings:
     brings: float = 0.5
     """A cluster was split off if it took at least this part of its weight from the old one, and merged if it brought
     at least this part along; else it was born, or has died."""
+    apart: float = 1.5
+    """New clusters nearer to the old one's heir than so many times the sum of their root mean square radii are parts of
+    it, whatever their weights."""
     memory: int = 8
     """Solves over which shares are remembered: what comes or goes slowly is seen as it was before."""
     grows: float = 1.5
@@ -164,11 +167,17 @@ class _Matching:
 
         The cell may have held its first rows for some solves, so the old share is the least of the last few.
         """
-        if parent not in heirs:
+        if parent not in heirs or self._gap(j, heirs[parent]) < self.settings.apart:
             return False
         before = min(self.state.lately.get(int(self.old.ids[parent]), [0.0]))
         mine, heir = self.new_now[j] / self.total, self.new_now[heirs[parent]] / self.total
         return bool(heir > before * (1 - mine) - self.settings.brings * mine)
+
+    def _gap(self, a: int, b: int) -> float:
+        """Distance of two new clusters in sums of their radii."""
+        radius = np.sqrt(self.new.scatter / np.maximum(self.new.weights, 1e-300))
+        step = float(np.linalg.norm(self.new.centres[a] - self.new.centres[b]))
+        return step / max(float(radius[a] + radius[b]), 1e-300)
 
     def _is_gone(self, i: int, j: int, heirs: dict[int, int]) -> bool:
         """Whether an old cluster without an heir brought little along to the new one that holds what is left of it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,12 @@ CHOICE_POINTS = 1500
 """Points on which the number of clusters is chosen."""
 AGREE = 2
 """Solves in a row that must want another k before it changes."""
+EAGER, PATIENT = 8, 4
+"""The first solves are all made from scratch too, with another look at k; later ones every so many, and whenever the
+cost of a row changed by more than ``SHIFTED``. Going on from the last centres is many times cheaper."""
+SHIFTED = 0.05
+FADED = 0.01
+"""A cluster with less than this share of the weight is given up where k may change: its place is needed."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class Following:
     """Another number that the last solves would have chosen."""
     times: int = 0
     """How many in a row."""
+    solves: int = 0
+    """Made so far."""
+    level: float = 0.0
+    """Cost of a row when it was last solved from scratch."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -71,45 +81,108 @@ def next_solution(
     """
     low, high = k if isinstance(k, tuple) else (k, k)
     low, high = min(low, len(points.X)), min(high, len(points.X))
+    solver = _Solver(points, rows, seed, metric, n_threads)
+    warm, rose = None, False
+    if previous is not None and len(previous) == following.k and low <= following.k <= high:
+        warm = solver.warm(previous)
+        level = warm.inertia / solver.weight
+        rose = level > (1 + SHIFTED) * following.level
+        if low < len(previous) and _faded(warm).any() and warm.inertia > 0:
+            return _without(warm, max(low, len(previous) - int(_faded(warm).sum())), solver, following)
+        if not _due(following, level):
+            return Next(warm, replace(following, solves=following.solves + 1))
     now = min(max(following.k, low), high) if following.k else 0
-    if low == high:
-        following = Following(low)
-    else:
-        following = _reconsidered(points, low, high, now, following, rows, seed, metric, n_threads)
-    solution = _solved(points, following.k, previous, seed, metric, n_threads)
-    distinct = int((solution.counts > 0).sum())
-    if distinct < following.k:  # fewer rows differ than clusters are asked for
-        solution = _solved(points, distinct, previous, seed, metric, n_threads)
-    return Next(solution, following)
-
-
-def _reconsidered(
-    points: WeightedPoints,
-    low: int,
-    high: int,
-    now: int,
-    before: Following,
-    rows: int,
-    seed: int,
-    metric: Metric,
-    n_threads: int | None,
-) -> Following:
-    """Another k only if several solves in a row want it."""
-    sample = _alike(points, seed)
-    choice = choose_k(
-        sample,
-        np.ones(len(sample)),
-        range(low, high + 1),
-        rows=rows,
-        metric=metric,
-        seed=seed,
-        n_threads=n_threads,
+    wanted = (
+        replace(following, k=low)
+        if low == high
+        else solver.reconsidered(low, high, now, following, rose=rose)
     )
-    wanted = choice.suggested or (now or choice.most_voted)
-    if not now or wanted == now:
-        return Following(wanted)
-    times = before.times + 1 if wanted == before.wanted else 1
-    return Following(wanted) if times >= AGREE else Following(now, wanted, times)
+    solution = solver.cold(wanted.k)
+    if warm is not None and wanted.k == len(warm.centres) and solution.inertia >= (1 - MARGIN) * warm.inertia:
+        solution = warm
+    kept = max(low, len(solution.centres) - int(_faded(solution).sum()))
+    if kept < wanted.k and following.k:
+        return _without(solution, kept, solver, following)
+    distinct = int((solution.counts > 0).sum())
+    if distinct < wanted.k:  # fewer rows differ than clusters are asked for
+        solution = solver.cold(distinct)
+    level = solution.inertia / solver.weight
+    return Next(solution, replace(wanted, k=len(solution.centres), solves=wanted.solves + 1, level=level))
+
+
+def _faded(solution: Solution) -> NDArray[np.bool_]:
+    few: NDArray[np.bool_] = solution.counts < FADED * solution.counts.sum()
+    return few
+
+
+def _without(warm: Solution, k: int, solver: _Solver, following: Following) -> Next:
+    """On from the k heaviest of the last centres."""
+    heaviest = np.sort(np.argsort(-warm.counts, kind="stable")[:k])
+    solution = solver.warm(warm.centres[heaviest])
+    level = solution.inertia / solver.weight
+    return Next(
+        solution, replace(following, k=k, wanted=0, times=0, solves=following.solves + 1, level=level)
+    )
+
+
+def _due(now: Following, level: float) -> bool:
+    """Whether it is time to start anew and to ask for k again: at first, now and then, and when the cost shifted."""
+    calm = abs(level - now.level) <= SHIFTED * now.level
+    return not calm or now.solves < EAGER or now.solves % PATIENT == 0 or now.times > 0
+
+
+@dataclass(frozen=True)
+class _Solver:
+    points: WeightedPoints
+    rows: int
+    seed: int
+    metric: Metric
+    n_threads: int | None
+
+    @property
+    def weight(self) -> float:
+        return float(self.points.weights.sum())
+
+    def reconsidered(self, low: int, high: int, now: int, before: Following, *, rose: bool) -> Following:
+        """Another k only if several solves in a row want it; one is enough for more clusters if the cost rose."""
+        sample = _alike(self.points, self.seed)
+        choice = choose_k(
+            sample,
+            np.ones(len(sample)),
+            range(low, high + 1),
+            rows=self.rows,
+            metric=self.metric,
+            seed=self.seed,
+            n_threads=self.n_threads,
+        )
+        wanted = choice.suggested or (now or choice.most_voted)
+        if not now or wanted == now:
+            return replace(before, k=wanted, wanted=0, times=0)
+        times = before.times + 1 if wanted == before.wanted else 1
+        if times >= AGREE or (rose and wanted > now):
+            return replace(before, k=wanted, wanted=0, times=0)
+        return replace(before, k=now, wanted=wanted, times=times)
+
+    def cold(self, k: int) -> Solution:
+        """From scratch."""
+        return k_means(
+            self.points.X,
+            k,
+            weights=self.points.weights,
+            metric=self.metric,
+            seed=self.seed,
+            n_threads=self.n_threads,
+        )
+
+    def warm(self, previous: NDArray[Any]) -> Solution:
+        """On from the last centres."""
+        return lloyd(
+            self.points.X,
+            previous,
+            weights=self.points.weights,
+            metric=self.metric,
+            n_threads=self.n_threads,
+        )
 
 
 def _alike(points: WeightedPoints, seed: int) -> NDArray[Any]:
@@ -120,18 +193,3 @@ def _alike(points: WeightedPoints, seed: int) -> NDArray[Any]:
     index = np.searchsorted(shares, (start + np.arange(n)) / n, side="right")
     drawn: NDArray[Any] = points.X[np.minimum(index, len(shares) - 1)]
     return drawn
-
-
-def _solved(
-    points: WeightedPoints,
-    k: int,
-    previous: NDArray[Any] | None,
-    seed: int,
-    metric: Metric,
-    n_threads: int | None,
-) -> Solution:
-    cold = k_means(points.X, k, weights=points.weights, metric=metric, seed=seed, n_threads=n_threads)
-    if previous is None or len(previous) != k:
-        return cold
-    warm = lloyd(points.X, previous, weights=points.weights, metric=metric, n_threads=n_threads)
-    return cold if cold.inertia < (1.0 - MARGIN) * warm.inertia else warm

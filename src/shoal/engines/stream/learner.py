@@ -33,6 +33,8 @@ class Outcome:
     events: list[Event] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     models: list[ClusterModel] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Of each model: its number, time, rows learned, and the share of every cluster."""
 
 
 class Learner:
@@ -244,6 +246,7 @@ class Learner:
         self.model = made.model
         out.events += made.events
         out.models.append(made.model)
+        out.history.append(self._history(made.model, now))
         if self.settings.drift:
             if self._drift is None:
                 self._drift = DriftWatch(made.model)
@@ -254,6 +257,18 @@ class Learner:
         waiting, self._waiting = self._waiting, []
         for part in waiting:
             self._label(part, out)
+
+    def _history(self, model: ClusterModel, now: float) -> dict[str, Any]:
+        shares = model.weights / model.weights.sum()
+        ids = model.ids.tolist()
+        return {
+            "model": self.solves,
+            "time": now,
+            "rows": self.learned,
+            "ids": ids,
+            "shares": [round(float(s), 6) for s in shares],
+            "inertia": model.inertia / float(model.weights.sum()),
+        }
 
     def to_meta(self) -> dict[str, Any]:
         """Everything but the summaries and the model, as plain data.

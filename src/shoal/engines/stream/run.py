@@ -31,7 +31,8 @@ from shoal.model.events import Event
 from shoal.model.time_store import TimeStore
 from shoal.sources.stream_protocol import Chunk, StreamSource
 
-EVENTS, ALARMS, DEAD, BUCKETS = "events.jsonl", "alarms.jsonl", "dead_letters.jsonl", "buckets"
+EVENTS, ALARMS, HISTORY = "events.jsonl", "alarms.jsonl", "history.jsonl"
+DEAD, BUCKETS = "dead_letters.jsonl", "buckets"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class StreamRun:
         self.learner = Learner(settings, recipe)
         self._labels = labels
         self._events, self._alarms = JsonLog(state / EVENTS), JsonLog(state / ALARMS)
+        self._history = JsonLog(state / HISTORY)
         self._dead = DeadLetters(state / DEAD)
         self._versions = Versions(state / MODELS, self.options.keep_models)
         self._number = 0
@@ -160,7 +162,8 @@ class StreamRun:
             )  # a crash may have come between checkpoint and acknowledgement
 
     def _outputs(self) -> dict[str, Any]:
-        logs: dict[str, Any] = {"events": self._events, "alarms": self._alarms, "dead": self._dead}
+        logs: dict[str, Any] = {"events": self._events, "alarms": self._alarms, "history": self._history}
+        logs["dead"] = self._dead
         return logs if self._labels is None else logs | {"labels": self._labels}
 
     def _check_settings(self, before: dict[str, Any]) -> None:
@@ -188,6 +191,7 @@ class StreamRun:
             self._dead.add(self.source.name, letter.place, letter.reason, letter.raw)
         self._events.append(e.to_dict() for e in outcome.events)
         self._alarms.append(a.to_dict() for a in outcome.alarms)
+        self._history.append(outcome.history)
         first = self.learner.solves - len(outcome.models) + 1
         for i, model in enumerate(outcome.models):
             self._versions.write(first + i, model)
