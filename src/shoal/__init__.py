@@ -9,10 +9,11 @@ from shoal.sources.options import ReadOptions
 from shoal.summary.coreset import Coreset
 
 if TYPE_CHECKING:
-    from shoal.estimators import KMeans, MiniBatchKMeans, StreamingKMeans, SummaryClusterer
+    from shoal.estimators import Birch, KMeans, MiniBatchKMeans, StreamingKMeans, SummaryClusterer
 
 __all__ = [
     "BadInputError",
+    "Birch",
     "Budget",
     "Clustering",
     "Coreset",
@@ -31,7 +32,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The estimators are loaded when first asked for: scikit-learn takes a second to import."""
-    if name in ("KMeans", "MiniBatchKMeans", "StreamingKMeans", "SummaryClusterer"):
+    if name in ("Birch", "KMeans", "MiniBatchKMeans", "StreamingKMeans", "SummaryClusterer"):
         from shoal import estimators
 
         return getattr(estimators, name)

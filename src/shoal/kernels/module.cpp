@@ -12,6 +12,9 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace shoal {
+
+void bind_cf_tree(nb::module_ &m); // cf_tree_module.cpp
+
 namespace {
 
 template <class T> using Rows = nb::ndarray<const T, nb::ndim<2>, nb::device::cpu>; // any strides
@@ -127,6 +130,7 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release free;
         row_ids(key, rows.data(), rows.shape(0), ids.data());
     });
+    bind_cf_tree(m);
     bind<float>(m);
     bind<double>(m);
 }

@@ -131,6 +131,8 @@ class _Matching:
         reach = old.radii[:, int(np.searchsorted(QUANTILES, 0.99))]
         far = distances > np.maximum(reach[before.labels], 0.0)
         self.outside = np.bincount(after.labels, weights=w * far, minlength=new.k)
+        self.inside = np.zeros_like(self.overlap)
+        np.add.at(self.inside, (before.labels, after.labels), w * ~far)
         self.old_now, self.new_now = self.overlap.sum(axis=1), self.overlap.sum(axis=0)
         self.total = float(w.sum())
 
@@ -146,7 +148,10 @@ class _Matching:
 
     def _ids(self) -> tuple[NDArray[np.int64], dict[int, int]]:
         """Ids of the new clusters, and which new position each old one lives on in."""
-        rows, columns = linear_sum_assignment(-self.overlap)
+        # rows beyond an old cluster's reach lie in its cell, but were never its own
+        alike = self.inside + 0.1 * self.overlap
+        alike[:, [j for j in range(self.new.k) if self._is_birth(j)]] = 0.0
+        rows, columns = linear_sum_assignment(-alike)
         ids = np.full(self.new.k, -1, np.int64)
         heirs: dict[int, int] = {}
         for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
@@ -167,11 +172,12 @@ class _Matching:
 
         The cell may have held its first rows for some solves, so the old share is the least of the last few.
         """
-        if parent not in heirs or self._gap(j, heirs[parent]) < self.settings.apart:
+        if parent not in heirs:
             return False
         before = min(self.state.lately.get(int(self.old.ids[parent]), [0.0]))
         mine, heir = self.new_now[j] / self.total, self.new_now[heirs[parent]] / self.total
-        return bool(heir > before * (1 - mine) - self.settings.brings * mine)
+        # a newcomer leaves it before * (1 - mine), a part that broke off leaves it before - mine
+        return bool(heir > before * (1 - mine) - self.settings.brings * mine * (1 - before))
 
     def _gap(self, a: int, b: int) -> float:
         """Distance of two new clusters in sums of their radii."""
@@ -192,7 +198,8 @@ class _Matching:
         splits: dict[int, list[int]] = {}
         for j in sorted(set(range(self.new.k)) - set(heirs.values())):
             parent = int(self.overlap[:, j].argmax())
-            if self._is_birth(j) or self.new_now[j] <= 0 or self._is_extra(j, parent, heirs):
+            beside = parent in heirs and self._gap(j, heirs[parent]) < self.settings.apart
+            if not beside and (self._is_birth(j) or self.new_now[j] <= 0 or self._is_extra(j, parent, heirs)):
                 events.append(self._event("born", int(ids[j]), self.new_now[j]))
             else:
                 splits.setdefault(parent, []).append(j)
