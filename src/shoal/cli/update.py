@@ -43,5 +43,7 @@ def run(
         print_json(summarise(found))
         return
     print_pass(found)
+    for event in found.events:
+        out.print(str(event), markup=False)
     print_clusters(found)
     out.print(f"saved to {out_dir or model}", markup=False)

@@ -19,6 +19,8 @@ from shoal.features.recipe import Recipe
 from shoal.features.spec import RecipeSpec
 from shoal.model.build import build_model
 from shoal.model.cluster_model import Assignment, ClusterModel, Provenance
+from shoal.model.events import Event
+from shoal.model.identity import follow
 from shoal.model.persistence import load_both, save_model
 from shoal.solve.choose_k import KChoice, choose_k
 from shoal.solve.k_means import k_means
@@ -52,6 +54,8 @@ class Clustering:
 
     model: ClusterModel
     summary: Coreset
+    events: tuple[Event, ...] = ()
+    """What changed since the model this one was updated from."""
 
     @property
     def recipe(self) -> Recipe:
@@ -82,7 +86,7 @@ class Clustering:
             rejects=was.rejects.merge(one.rejects),
             sources=(*was.sources, *one.source.names),
         )
-        return _solved(summary, k or self.model.k, self.recipe, provenance, parent=self.model.version)
+        return self._followed_by(_solved(summary, k or self.model.k, self.recipe, provenance, self.model.version))
 
     def merge(self, other: Clustering, *, k: int | None = None) -> Clustering:
         """One clustering of the rows of both, with this one's k by default.
@@ -109,11 +113,19 @@ class Clustering:
             created=_now(),
             seconds=time.monotonic() - began,
         )
-        return _solved(summary, k or self.model.k, self.recipe, provenance, parent=self.model.version)
+        return self._followed_by(_solved(summary, k or self.model.k, self.recipe, provenance, self.model.version))
 
     def solve(self, k: int) -> Clustering:
         """Another number of clusters from the same summary, without another look at the data."""
-        return _solved(self.summary, k, self.recipe, self.model.provenance, parent=self.model.version)
+        return self._followed_by(
+            _solved(self.summary, k, self.recipe, self.model.provenance, self.model.version)
+        )
+
+    def _followed_by(self, later: Clustering) -> Clustering:
+        """The later clustering with the ids of this one, as far as its clusters live on, and what changed."""
+        rows = float(later.summary.count)
+        found = follow(self.model, later.model, later.summary.points(), time=rows)
+        return replace(later, model=found.model, events=tuple(found.events))
 
     def doubts(self) -> list[str]:
         """What a careful reader should know: scales that were learned from an unlike beginning."""

@@ -28,16 +28,17 @@ from sklearn.utils.validation import (
 
 from shoal.errors import ShoalError
 from shoal.kernels import nearest
-from shoal.solve.k_means import k_means
+from shoal.solve.hierarchy import ward
 from shoal.summary.cf_tree import CFTree
+from shoal.summary.protocol import WeightedPoints
 
 
 class Birch(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Drop-in for :class:`sklearn.cluster.Birch`, with exact features, a budget, weights, forgetting and ``merge``.
 
     At equal ``threshold`` and ``branching_factor`` entries are formed by the same rules. What differs: features do not
-    cancel far from the origin; ``n_clusters=int`` solves weighted k-means on the entries instead of
-    unweighted Ward, so that an entry of a thousand rows counts a thousand times; an estimator is
+    cancel far from the origin; ``n_clusters=int`` merges the entries by Ward with their weights, so that an entry of a
+    thousand rows counts a thousand times; an estimator is
     given ``sample_weight`` where its ``fit`` takes it; sparse rows are not taken.
 
     Parameters
@@ -221,7 +222,7 @@ class Birch(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Bas
                 stacklevel=3,
             )
             return np.arange(len(means))
-        shifted = means - means.mean(axis=0)
-        best = k_means(shifted, k, weights=weights, seed=0, n_threads=self.n_threads)
-        centres = best.centres[best.largest_first()]
-        return nearest(shifted, centres, n_threads=self.n_threads).labels
+        heavy = weights > 0
+        labels = np.zeros(len(means), np.int32)
+        labels[heavy] = ward(WeightedPoints(means[heavy] - means.mean(axis=0), weights[heavy])).cut(k)
+        return labels
