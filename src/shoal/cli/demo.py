@@ -6,6 +6,7 @@ commands take to run.
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ import typer
 from numpy.typing import NDArray
 
 from shoal.cli.console import out, print_clusters, print_pass, watching
+from shoal.cli.demo_stream import replay
 from shoal.cli.sweep import print_choice
 from shoal.engines import local
 from shoal.engines.labelling import label_files
@@ -28,7 +30,7 @@ def run(
         "demo-out"
     ),
 ) -> None:
-    """Cluster the pixels of a photograph and handwritten digits: one pass, which k, labels, pictures, reports.
+    """Cluster a photograph, handwritten digits and a stream: one pass, which k, labels, events, pictures, reports.
 
     Takes well under a minute; nothing is downloaded.
     """
@@ -36,11 +38,19 @@ def run(
     out_dir.mkdir(parents=True, exist_ok=True)
     _photograph(out_dir)
     _digits(out_dir)
+    _fresh(out_dir, "stream", "stream-labels.jsonl")
+    replay(out_dir)
     out.rule("Done")
     out.print(f"{time.monotonic() - began:.1f} s in all. Look at:")
     for path in sorted(out_dir.rglob("*")):
         if path.suffix in (".png", ".html"):
             out.print(f"  {path}", markup=False)
+
+
+def _fresh(folder: Path, state: str, labels: str) -> None:
+    """A demonstration begins anew each time, where a stream would go on."""
+    shutil.rmtree(folder / state, ignore_errors=True)
+    (folder / labels).unlink(missing_ok=True)
 
 
 def _photograph(folder: Path) -> None:

@@ -86,7 +86,9 @@ class Clustering:
             rejects=was.rejects.merge(one.rejects),
             sources=(*was.sources, *one.source.names),
         )
-        return self._followed_by(_solved(summary, k or self.model.k, self.recipe, provenance, self.model.version))
+        return self._followed_by(
+            _solved(summary, k or self.model.k, self.recipe, provenance, self.model.version)
+        )
 
     def merge(self, other: Clustering, *, k: int | None = None) -> Clustering:
         """One clustering of the rows of both, with this one's k by default.
@@ -113,7 +115,9 @@ class Clustering:
             created=_now(),
             seconds=time.monotonic() - began,
         )
-        return self._followed_by(_solved(summary, k or self.model.k, self.recipe, provenance, self.model.version))
+        return self._followed_by(
+            _solved(summary, k or self.model.k, self.recipe, provenance, self.model.version)
+        )
 
     def solve(self, k: int) -> Clustering:
         """Another number of clusters from the same summary, without another look at the data."""
