@@ -32,6 +32,7 @@ PACKAGES = (
     "faiss-cpu",
     "superkmeans",
     "betula-cluster",
+    "river",
     "pyarrow",
 )
 CHECKED_ROWS = 2000

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import page_parts, page_quality
+from benchmarks import events, page_parts, page_quality, page_streams, shapes
 from benchmarks.common import load
 from benchmarks.tables import Target, table
 
@@ -18,13 +18,20 @@ SECTIONS: dict[str, Callable[[list[dict[str, Any]], list[Target]], Iterator[str]
     "sweep": page_parts.sweep,
     "choose_k": page_parts.choose_k,
     "exactness": page_parts.exactness,
+    "birch": page_streams.birch,
+    "mini_batch": page_streams.mini_batch,
+    "shapes": shapes.section,
+    "events": events.section,
+    "outliers": page_streams.outliers,
+    "stream": page_streams.stream,
+    "soak": page_streams.soak,
 }
 HEAD = """# Benchmarks
 
-Shoal beside scikit-learn, faiss, superkmeans and betula-cluster. This page is generated; losses are printed as wins are.
+Shoal beside scikit-learn, faiss, superkmeans, betula-cluster and river. This page is generated; losses are printed as wins are.
 
 ```
-make bench                                  # everything, under half an hour on two quiet cores
+make bench                                  # everything, under an hour on two quiet cores
 python -m benchmarks.run --only quality     # one part; --quick: does everything run?
 python -m benchmarks.run --tables           # this page again, from the kept numbers
 ```

@@ -8,7 +8,23 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-from benchmarks import THREADS, choose_k, exactness, kernel, memory, page, quality, sweep
+from benchmarks import (
+    THREADS,
+    birch,
+    choose_k,
+    events,
+    exactness,
+    kernel,
+    memory,
+    mini_batch,
+    outliers,
+    page,
+    quality,
+    shapes,
+    soak,
+    stream,
+    sweep,
+)
 from benchmarks.common import RESULTS, limit_threads, machine, save, timed
 
 PARTS = {
@@ -18,6 +34,13 @@ PARTS = {
     "sweep": sweep.run,
     "choose_k": choose_k.run,
     "exactness": exactness.run,
+    "birch": birch.run,
+    "mini_batch": mini_batch.run,
+    "shapes": shapes.run,
+    "events": events.run,
+    "outliers": outliers.run,
+    "stream": stream.run,
+    "soak": soak.run,
 }
 
 
@@ -63,9 +86,7 @@ def _measure(names: list[str], out: Path, *, quick: bool) -> list[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Shoal beside its peers; under half an hour on two quiet cores."
-    )
+    parser = argparse.ArgumentParser(description="Shoal beside its peers; under an hour on two quiet cores.")
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes, to see that all runs; keeps nothing"
     )
