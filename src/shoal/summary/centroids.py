@@ -16,8 +16,8 @@ from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.kernels import as_floats
 from shoal.summary import wire
 from shoal.summary.centroid_state import CentroidState, RowBlock, Rule, TimeUnit
-from shoal.summary.coreset import _checked, _one_each
 from shoal.summary.forgetting import as_times, new_clock
+from shoal.summary.intake import checked_rows, one_each
 from shoal.summary.protocol import WeightedPoints
 
 _MUST_AGREE = ("k", "batch_size", "half_life", "decay_factor", "time_unit")
@@ -133,7 +133,7 @@ class Centroids:
         """
         first = as_floats(X)
         state = self._state or self._new_state(first)
-        rows, w = _checked(first, weights, state.dtype)
+        rows, w = checked_rows(first, weights, state.dtype)
         if rows.shape[1] != state.d:
             before = "init has" if self._state is None else "the rows before had"
             raise BadInputError(f"rows have {rows.shape[1]} columns, {before} {state.d}")
@@ -296,6 +296,6 @@ def _needed(times: ArrayLike | None, n: int) -> NDArray[np.float64]:
         raise BadInputError(
             "rows have no event times", remedy="a summary that forgets by time needs them: give times"
         )
-    one_each = _one_each(times, n)
-    assert one_each is not None
-    return as_times(one_each)
+    given = one_each(times, n)
+    assert given is not None
+    return as_times(given)

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.kernels import _native, as_floats
 from shoal.summary import wire
-from shoal.summary.coreset import _checked, _one_each
 from shoal.summary.forgetting import EPOCH, FORGOTTEN, Clock, as_times, merge_clocks, new_clock, shrink
+from shoal.summary.intake import checked_rows, one_each
 from shoal.summary.protocol import WeightedPoints
 
 DEFAULT_ENTRIES = 2000
@@ -133,7 +133,7 @@ class CFTree:
             that is negative or too large, missing event times. Nothing of such a batch is taken in.
         """
         first = as_floats(X)
-        rows, w = _checked(first, weights, first.dtype)
+        rows, w = checked_rows(first, weights, first.dtype)
         if self._d is not None and rows.shape[1] != self._d:
             raise BadInputError(f"rows have {rows.shape[1]} columns, the rows before had {self._d}")
         if self._clock is None:
@@ -141,7 +141,7 @@ class CFTree:
         else:
             if times is None:
                 self._clock.admit(None, None)  # says what is missing
-            t = as_times(_one_each(times, len(rows)))  # type: ignore[arg-type]
+            t = as_times(one_each(times, len(rows)))  # type: ignore[arg-type]
             tree = self._start(rows.shape[1])
             for part in _epochs(t, self._clock):
                 lifted, shift = self._clock.admit(t[part], None if w is None else w[part])

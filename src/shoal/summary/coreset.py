@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.kernels import as_floats
 from shoal.summary import wire
-from shoal.summary.coreset_state import LARGEST, CoresetState, stands_for
+from shoal.summary.coreset_state import CoresetState, stands_for
 from shoal.summary.forgetting import merge_clocks, new_clock
+from shoal.summary.intake import checked_rows, one_each
 from shoal.summary.protocol import WeightedPoints
 from shoal.summary.totals import ExactTotals
 
@@ -137,12 +138,12 @@ class Coreset:
         """
         first = as_floats(X)
         state = self._state or CoresetState(self, max(first.shape[1], 1), first.dtype)
-        checked, w = _checked(first, weights, state.dtype)
+        checked, w = checked_rows(first, weights, state.dtype)
         if checked.shape[1] != state.d:
             raise BadInputError(f"rows have {checked.shape[1]} columns, the rows before had {state.d}")
         numbers = _numbers(key, rows, len(checked))
         if state.clock is not None:
-            w, shift = state.clock.admit(_one_each(times, len(checked)), w)
+            w, shift = state.clock.admit(one_each(times, len(checked)), w)
             state.age(shift)
         state.take(checked, w, key, numbers)
         self._state = state
@@ -226,38 +227,6 @@ class Coreset:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(type(self).from_bytes(state["data"]).__dict__)
         self.n_threads = state["n_threads"]
-
-
-def _checked(
-    rows: NDArray[Any], weights: ArrayLike | None, dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    if rows.shape[1] == 0:
-        raise BadInputError("rows have no columns")
-    largest = LARGEST[dtype]
-    # NaN and infinity spread through both, so that one look at each is enough
-    if rows.size and not (rows.max() <= largest and rows.min() >= -largest):
-        bad = ~(np.abs(rows.astype(np.float64)) <= largest)  # NaN compares False
-        i, j = (int(v[0]) for v in np.nonzero(bad))
-        remedy = "drop or fill such rows first"
-        if np.isfinite(rows[i, j]):
-            remedy = f"scale the column: {dtype.name} rows go up to {largest:g}"
-        raise BadInputError(f"value is {rows[i, j]}", place=f"row {i}, column {j}", remedy=remedy)
-    if weights is None:
-        return rows, None
-    w = np.ascontiguousarray(weights, np.float64)
-    if w.shape != (len(rows),):
-        raise BadInputError(f"weights have shape {w.shape}, not ({len(rows)},)")
-    wrong = np.flatnonzero(~((w >= 0) & (w <= 1e100)))
-    if len(wrong):
-        place = f"row {wrong[0]}"
-        raise BadInputError(f"weight is {w[wrong[0]]}", place=place, remedy="weights lie between 0 and 1e100")
-    return rows, w
-
-
-def _one_each(times: ArrayLike | None, n: int) -> ArrayLike | None:
-    if times is not None and np.shape(times) != (n,):
-        raise BadInputError(f"event times have shape {np.shape(times)}, not ({n},)")
-    return times
 
 
 def _numbers(key: int | None, rows: ArrayLike | None, n: int) -> NDArray[np.int64] | None:

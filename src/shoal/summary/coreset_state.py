@@ -18,8 +18,6 @@ from shoal.summary.totals import ExactTotals, trim, untrim
 
 MAX_BLOCK = 16_384
 ROUGH_CENTRES = (32, 256)  # fewest and most
-LARGEST = {np.dtype(np.float32): 1e17, np.dtype(np.float64): 1e100}
-"""Largest magnitude of a value in each precision: squares of distances must not overflow."""
 _LIMBS = ("weight_limbs", "sum_limbs", "square_limbs")
 
 
