@@ -13,7 +13,7 @@ import pyarrow as pa
 from shoal.engines.stream.buckets import Buckets
 from shoal.engines.stream.parts import Part, Piece, accept
 from shoal.engines.stream.schedule import Schedule
-from shoal.engines.stream.settings import StreamSettings
+from shoal.engines.stream.settings import Span, StreamSettings
 from shoal.engines.stream.successor import Successor
 from shoal.errors import Rejects
 from shoal.features.recipe import Recipe
@@ -249,7 +249,7 @@ class Learner:
         out.history.append(self._history(made.model, now))
         if self.settings.drift:
             if self._drift is None:
-                self._drift = DriftWatch(made.model)
+                self._drift = DriftWatch(made.model, block=_drift_block(self.settings.every))
             else:
                 self._drift.rebase(made.model)
         if self.buckets is not None and self.newest is not None:
@@ -314,3 +314,9 @@ class Learner:
         if self.settings.bucket is not None and summary is not None:
             self.buckets = self._new_buckets(self.settings.bucket)
             self.buckets.open = dict(buckets)
+
+
+def _drift_block(every: Span) -> int:
+    """Rows a drift test takes together: its warm-up of 20 blocks must be over well before the next model."""
+    rows = 4000 if every.rows is None else every.rows
+    return min(500, max(25, rows // 40))
