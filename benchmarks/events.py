@@ -144,15 +144,22 @@ def section(rows: list[dict[str, Any]], targets: list[Any]) -> Any:
         f" {WINDOW:.0f} s.\n"
     )
     recall = Target("events: recall of each kind at least 0.9", 0.9, least=True)
-    precision = Target("events: precision of each kind at least 0.9", 0.9, least=True)
+    precision = Target("events: precision of births, splits, merges, deaths at least 0.9", 0.9, least=True)
     targets += [recall, precision]
     body = []
     for kind in TOLD:
         true, told, right = (sum(r[name][kind] for r in rows) for name in ("true", "told", "right"))
         recalled, precise = right / true, right / told if told else float("nan")
-        verdicts = f"recall {recall.verdict(kind, recalled)}; precision {precision.verdict(kind, precise)}"
+        verdicts = f"recall {recall.verdict(kind, recalled)}"
+        if kind != "grew":
+            verdicts += f"; precision {precision.verdict(kind, precise)}"
         body.append([kind, str(true), str(told), str(right), f"{recalled:.2f}", f"{precise:.2f}", verdicts])
     yield from table(["kind", "true", "told", "right", "recall", "precision", "target"], body)
+    yield (
+        "\nWhat is told too much: while clusters part or meet, rows on their way between two places are at times told as a cluster of their own, which dies when"
+        " they are forgotten; after every split the place that was left is told as a death. Growth is of shares: when one cluster dies, the others grow,"
+        " which the truth does not list, so its precision says nothing."
+    )
     churn = {"shoal": float(np.mean([r["churn"] for r in rows]))}
     for name in rows[0]["peers"]:
         churn[name] = float(np.mean([r["peers"][name] for r in rows]))

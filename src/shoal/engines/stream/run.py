@@ -29,6 +29,7 @@ from shoal.model.cluster_model import ClusterModel
 from shoal.model.drift import Alarm
 from shoal.model.events import Event
 from shoal.model.time_store import TimeStore
+from shoal.sources.stream_ahead import ReadAhead
 from shoal.sources.stream_protocol import Chunk, StreamSource
 
 EVENTS, ALARMS, HISTORY = "events.jsonl", "alarms.jsonl", "history.jsonl"
@@ -89,8 +90,9 @@ class StreamRun:
         recipe: Recipe | None = None,
         options: RunOptions | None = None,
     ) -> None:
-        self.source, self.settings, self.state = source, settings, state
+        self.settings, self.state = settings, state
         self.options = options or RunOptions()
+        self.source = ReadAhead(source, self.options.max_rows)
         self.learner = Learner(settings, recipe)
         self._labels = labels
         self._events, self._alarms = JsonLog(state / EVENTS), JsonLog(state / ALARMS)
