@@ -14,6 +14,10 @@ from shoal.engines.outputs.protocol import Position
 from shoal.errors import BadInputError
 
 
+MOST_KINDS = 1000
+"""Reasons counted apart."""
+
+
 class DeadLetters:
     """A file of JSON lines ``{time, source, place, reason, raw}``, exactly once, like any output.
 
@@ -67,7 +71,7 @@ class DeadLetters:
         ----------
         source : where it came from.
         place : which one it is there, such as a message id, row or offset.
-        reason : why it cannot be used, in words that do not change with the message, as it is counted by them.
+        reason : why it cannot be used; counted without what stands in brackets or behind a colon.
         raw : the message: bytes, a string, or plain data.
         time : when, ISO 8601; by default now, in UTC.
         """
@@ -79,7 +83,10 @@ class DeadLetters:
             "raw": _kept(raw),
         }
         self._file.append([_line(letter)])
-        self._counts[reason] = self._counts.get(reason, 0) + 1
+        kind = _kind(reason)
+        if kind not in self._counts and len(self._counts) >= MOST_KINDS:
+            kind = "other reasons"
+        self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def sync(self) -> Position:
         """Make the letters durable."""
@@ -88,6 +95,15 @@ class DeadLetters:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _kind(reason: str) -> str:
+    """A reason without what is special to one message, so that counts stay few however long the stream.
+
+    >>> _kind("not a JSON object (it is '[1]')"), _kind("not a number: 'x'")
+    ('not a JSON object', 'not a number')
+    """
+    return reason.partition(" (")[0].partition(": ")[0]
 
 
 def _line(letter: dict[str, Any]) -> bytes:
