@@ -13,7 +13,6 @@ from shoal.engines.outputs.appended_file import AppendedFile
 from shoal.engines.outputs.protocol import Position
 from shoal.errors import BadInputError
 
-
 MOST_KINDS = 1000
 """Reasons counted apart."""
 
