@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shoal.errors import BadInputError
 from shoal.model.build import build_model
 from shoal.model.cluster_model import Provenance
 from shoal.model.identity import IdentityState, follow
@@ -149,6 +150,59 @@ def test_growth_and_movement_are_told_once():
     assert moved.kind == "moved"
     assert moved.detail["distance"] == pytest.approx(2.0 / np.sqrt(2), rel=0.1)
     assert story.next(away, 2, np.repeat([3.1, 1.0], 400)) == []
+
+
+def test_a_new_cluster_that_fills_up_has_not_grown():
+    """Under forgetting the share of a newcomer rises for some half-lives."""
+    story = Story()
+    story.next(blobs([A, B]), 2)
+    X = blobs([A, B, D])
+    assert "born" in kinds(story.next(X, 3, np.repeat([1.0, 1.0, 0.1], 400)))
+    fresh = story.id_at(D)
+    told = [e for m in (0.3, 0.5, 0.7, 0.8, 0.85) for e in story.next(X, 3, np.repeat([1.0, 1.0, m], 400))]
+    assert fresh not in {e.cluster for e in told}
+    later = story.next(X, 3, np.repeat([1.0, 1.0, 3.0], 400))
+    assert ("grew", fresh) in [(e.kind, e.cluster) for e in later]
+
+
+def test_what_is_left_after_a_split_dies_into_its_parts():
+    story = Story()
+    low, high = (30.0, -7.0), (30.0, 7.0)
+    X = blobs([A, low, high, B])
+    story.next(X, 2, np.repeat([1.0, 0.25, 0.25, 0.5], 400))
+    parent = story.id_at(B)
+    (split,) = (e for e in story.next(X, 4, np.repeat([1.0, 0.3, 0.3, 0.4], 400)) if e.kind == "split")
+    assert (split.cluster, story.id_at(B)) == (parent, parent)
+    story.next(X, 4, np.repeat([1.0, 0.45, 0.45, 0.1], 400))
+    events = story.next(X, 3, np.repeat([1.0, 0.49, 0.49, 0.02], 400))
+    (died,) = (e for e in events if e.kind == "died")
+    assert died.cluster == parent
+    assert set(died.children) == {story.id_at(low), story.id_at(high)}
+    assert "lives on in" in str(died)
+
+
+def test_states_of_before_are_read():
+    old = IdentityState.from_dict({"3": [0.5, [1.0, 2.0], [0.4, 0.5]]})
+    assert (old.shares, old.lately, old.rising, old.origin) == ({3: 0.5}, {3: [0.4, 0.5]}, set(), {})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_moves_nothing(dtype):
+    """A place of equal rows has no radius, and its centre is exact but for rounding."""
+    story = Story()
+    X = np.concatenate([blobs([A]), np.full((400, 2), 5.1) + 30]).astype(dtype)
+    story.next(X, 2)
+    for tenth in range(1, 8):
+        assert story.next(X, 2, np.linspace(1.0, 1.0 + tenth / 10, 800)) == []
+
+
+def test_points_without_weight_and_other_metrics_are_errors():
+    X, w = blobs([A, B]) + 5, np.ones(800)
+    model = solved(X, w, 2)
+    with pytest.raises(BadInputError, match="no weight"):
+        follow(model, model, WeightedPoints(X, np.zeros(800)), time=0.0)
+    with pytest.raises(BadInputError, match="cosine"):
+        follow(solved(X, w, 2, "cosine"), model, WeightedPoints(X, w), time=0.0)
 
 
 def test_one_cluster_and_identical_points():

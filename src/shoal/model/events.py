@@ -34,6 +34,7 @@ class Event:
     """The same as a share of all weight."""
     parents: tuple[int, ...] = ()
     children: tuple[int, ...] = ()
+    """Of a death: what was split off it a short while ago and lives on. What died was the rest."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """Of grew and shrank: ``before``, the share when last told. Of moved: ``distance`` in radii."""
 
@@ -46,11 +47,13 @@ class Event:
         if self.kind == "born":
             return f"cluster {self.cluster} born ({share})"
         if self.kind == "died":
-            return f"cluster {self.cluster} died (it had {share})"
+            rest = f"; it lives on in {_listed(self.children)}" if self.children else ""
+            return f"cluster {self.cluster} died (it had {share}){rest}"
         if self.kind == "split":
             return f"cluster {self.cluster} split into {_listed(self.children)} ({share})"
         if self.kind == "merged":
-            return f"clusters {_listed(self.parents)} merged into {self.cluster} ({share})"
+            noun = "cluster" if len(self.parents) == 1 else "clusters"
+            return f"{noun} {_listed(self.parents)} merged into {self.cluster} ({share})"
         if self.kind == "moved":
             return f"cluster {self.cluster} moved by {self.detail['distance']:.1f} radii ({share})"
         return f"cluster {self.cluster} {self.kind} from {self.detail['before']:.1%} to {share}"

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from shoal.errors import BadInputError
 from shoal.kernels import nearest
 from shoal.model.cluster_model import QUANTILES, ClusterModel, unit_rows
 from shoal.model.events import Event
 from shoal.summary.protocol import WeightedPoints
 
 Matrix = NDArray[np.float64]
+ROUNDING = 2.0**-40
+"""Relative error of a centre, the mean of many rows in float64."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class IdentitySettings:
     """Factor of the share since it was last told."""
     grows_by: float = 0.02
     """And difference of the share, at least."""
+    settles: float = 1.1
+    """What was just born or split off may grow by more than this factor from solve to solve without being told: under
+    forgetting a new cluster reaches its share by and by."""
     moves: float = 1.0
     """Distance from where it was last told, in root mean square radii."""
 
@@ -55,18 +61,30 @@ class IdentityState:
     centres: dict[int, list[float]] = field(default_factory=dict)
     lately: dict[int, list[float]] = field(default_factory=dict)
     """Shares at the last few solves."""
+    rising: set[int] = field(default_factory=set)
+    """New clusters whose share has not settled yet."""
+    origin: dict[int, int] = field(default_factory=dict)
+    """Which cluster a new one was split off, for as many solves as shares are remembered."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {str(i): [self.shares[i], self.centres[i], self.lately[i]] for i in self.shares}
+        return {
+            str(i): [self.shares[i], self.centres[i], self.lately[i], i in self.rising, self.origin.get(i)]
+            for i in self.shares
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> IdentityState:
         """Inverse of :meth:`to_dict`."""
         out = cls()
-        for i, (share, centre, lately) in data.items():
+        for i, (share, centre, lately, *more) in data.items():
             out.shares[int(i)], out.centres[int(i)] = float(share), [float(v) for v in centre]
             out.lately[int(i)] = [float(v) for v in lately]
+            rising, origin = more or (False, None)  # states of before have neither
+            if rising:
+                out.rising.add(int(i))
+            if origin is not None:
+                out.origin[int(i)] = int(origin)
         return out
 
 
@@ -97,8 +115,28 @@ def follow(
     model : just solved; its ids mean nothing yet.
     points : of the summary that ``model`` was solved from.
     time : of the events.
+
+    Raises
+    ------
+    BadInputError : the points have no weight, or the models differ in metric or columns.
+
+    >>> from shoal.model.build import build_model
+    >>> from shoal.model.cluster_model import Provenance
+    >>> from shoal.solve.k_means import k_means
+    >>> X, w = np.array([[0.0], [1.0], [50.0], [51.0]]), np.ones(4)
+    >>> one, two = (build_model(X, w, k_means(X, k), provenance=Provenance(rows_seen=4)) for k in (1, 2))
+    >>> first = follow(None, one, WeightedPoints(X, w), time=0.0)
+    >>> [str(e) for e in follow(first.model, two, WeightedPoints(X, w), time=1.0, state=first.state).events]
+    ['cluster 0 split into 0 and 1 (100.0% of the weight)']
     """
     settings, state = settings or IdentitySettings(), state or IdentityState()
+    if not points.weights.sum() > 0:
+        raise BadInputError("the points have no weight", remedy="follow a summary that holds rows")
+    if previous is not None and previous.metric != model.metric:
+        raise BadInputError(
+            f"a model of metric {previous.metric} cannot go on as one of {model.metric}",
+            remedy="use the metric of the model before",
+        )
     shares = model.weights / model.weights.sum()
     if previous is None:
         events = [
@@ -129,7 +167,10 @@ class _Matching:
         squared = np.asarray(before.squared, np.float64)
         distances = squared / 2 if new.metric == "cosine" else np.sqrt(squared)
         reach = old.radii[:, int(np.searchsorted(QUANTILES, 0.99))]
-        far = distances > np.maximum(reach[before.labels], 0.0)
+        # equal rows have no radius but that of rounding
+        self.rounding = max(4 * float(np.finfo(X.dtype).eps), ROUNDING)
+        noise = self.rounding * np.abs(old.centres).max(axis=1)
+        far = distances > (reach + noise)[before.labels]
         self.outside = np.bincount(after.labels, weights=w * far, minlength=new.k)
         self.inside = np.zeros_like(self.overlap)
         np.add.at(self.inside, (before.labels, after.labels), w * ~far)
@@ -142,9 +183,22 @@ class _Matching:
         events = [*self._births(ids, heirs), *self._ends(ids, heirs)]
         told = self._changes(model, {i for e in events for i in (e.cluster, *e.children, *e.parents)})
         shares = self.new_now / self.total
+        rising = self._rising(ids, shares)
         fresh = {e.cluster for e in told} | self._unknown(ids, events)
         state = _remember(self.state, model, shares, self.settings.memory, only=fresh)
+        state.rising = rising | {i for i in ids.tolist() if i not in self.state.shares}
+        origin = self.state.origin | {i: e.cluster for e in events if e.kind == "split" for i in e.children}
+        state.origin = {
+            i: parent
+            for i, parent in origin.items()
+            if i != parent and len(state.lately.get(i, [0.0] * self.settings.memory)) < self.settings.memory
+        }
         return Followed(model, events + told, state, self.overlap)
+
+    def _rising(self, ids: NDArray[np.int64], shares: Matrix) -> set[int]:
+        """New clusters that still grow towards the share they will have."""
+        known = ((i, float(s)) for i, s in zip(ids.tolist(), shares, strict=True) if i in self.state.rising)
+        return {i for i, share in known if share > self.settings.settles * self.state.lately[i][-1]}
 
     def _ids(self) -> tuple[NDArray[np.int64], dict[int, int]]:
         """Ids of the new clusters, and which new position each old one lives on in."""
@@ -226,8 +280,10 @@ class _Matching:
             scattered = self.overlap[i, j] < self.settings.survives * self.old_now[i]
             if scattered or self._is_gone(i, j, heirs):
                 share = float(before[i])
+                gone = int(self.old.ids[i])
+                alive = tuple(c for c, p in sorted(self.state.origin.items()) if p == gone and c in ids)
                 events.append(
-                    Event("died", self.time, int(self.old.ids[i]), float(self.old.weights[i]), share)
+                    Event("died", self.time, gone, float(self.old.weights[i]), share, children=alive)
                 )
             else:
                 into.setdefault(j, []).append(i)
@@ -245,13 +301,16 @@ class _Matching:
             if i in busy or i not in self.state.shares:
                 continue
             share, before = self.new_now[j] / self.total, self.state.shares[i]
-            if abs(share - before) >= self.settings.grows_by and not (
-                1 / self.settings.grows < share / max(before, 1e-300) < self.settings.grows
+            if (
+                i not in self.state.rising
+                and abs(share - before) >= self.settings.grows_by
+                and not (1 / self.settings.grows < share / max(before, 1e-300) < self.settings.grows)
             ):
                 kind: Any = "grew" if share > before else "shrank"
                 events.append(self._event(kind, i, self.new_now[j], detail={"before": before}))
             step = float(np.linalg.norm(model.centres[j] - np.array(self.state.centres[i])))
-            if step >= self.settings.moves * radius[j] and step > 0:
+            noise = self.rounding * float(np.abs(model.centres[j]).max())
+            if step >= self.settings.moves * radius[j] and step > noise:
                 detail = {"distance": step / max(float(radius[j]), 1e-300), "from": self.state.centres[i]}
                 events.append(
                     self._event(
@@ -270,12 +329,16 @@ class _Matching:
 
 
 def _remember(
-    state: IdentityState, model: ClusterModel, shares: Matrix, memory: int, only: set[int] | None = None
+    state: IdentityState,
+    model: ClusterModel,
+    shares: Matrix,
+    memory: int,
+    only: set[int] | None = None,
 ) -> IdentityState:
     out = IdentityState()
     for j, i in enumerate(model.ids.tolist()):
         out.lately[i] = [*state.lately.get(i, []), float(shares[j])][-memory:]
         fresh = only is None or i in only
-        out.shares[i] = float(shares[j]) if fresh else state.shares[i]
+        out.shares[i] = float(shares[j]) if fresh or i in state.rising else state.shares[i]
         out.centres[i] = model.centres[j].tolist() if fresh else state.centres[i]
     return out

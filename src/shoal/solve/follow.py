@@ -74,6 +74,10 @@ def next_solution(
     previous : (k', d) centres of the last solve.
     rows : rows behind the points.
 
+    Raises
+    ------
+    BadInputError : no points, NaN, no weight, a k below 1, an empty range.
+
     >>> points = WeightedPoints(np.array([[0.0], [1.0], [8.0], [9.0]]), np.ones(4))
     >>> found = next_solution(points, 2, np.array([[1.0], [7.0]]), Following(), rows=4)
     >>> found.solution.centres.ravel()
@@ -146,6 +150,8 @@ class _Solver:
     def reconsidered(self, low: int, high: int, now: int, before: Following, *, rose: bool) -> Following:
         """Another k only if several solves in a row want it; one is enough for more clusters if the cost rose."""
         sample = _alike(self.points, self.seed)
+        if len(np.unique(sample, axis=0)) < low:  # no k can be told from another
+            return replace(before, k=low, wanted=0, times=0)
         choice = choose_k(
             sample,
             np.ones(len(sample)),

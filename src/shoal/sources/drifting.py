@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.errors import BadInputError
+
 Floats = NDArray[np.float64]
 _BLOCK = 1000
 SPREAD = 1.0
@@ -94,8 +96,17 @@ class DriftingStream:
         return [Truth(k, self.start + t * self.seconds, np.array(p) @ self._turned.T) for k, t, p in _TRUTH]
 
     def rows(self, first: int, last: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        """(m, 2) rows, (m,) event times and (m,) true clusters of the row numbers from ``first`` to below ``last``."""
+        """(m, 2) rows, (m,) event times and (m,) true clusters of the row numbers from ``first`` to below ``last``.
+
+        Raises
+        ------
+        BadInputError : a negative row number.
+        """
+        if first < 0:
+            raise BadInputError(f"row number {first} is negative", remedy="count rows from 0")
         last = min(last, self.n)
+        if last <= first:
+            return np.empty((0, 2)), np.empty(0), np.empty(0, np.int64)
         blocks = [self._block(b) for b in range(first // _BLOCK, -(-last // _BLOCK))]
         cut = slice(first % _BLOCK, first % _BLOCK + max(last - first, 0))
         X, times, labels = (np.concatenate(column)[cut] for column in zip(*blocks, strict=True))
