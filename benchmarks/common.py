@@ -34,6 +34,7 @@ PACKAGES = (
     "betula-cluster",
     "river",
     "pyarrow",
+    "pyspark",
 )
 CHECKED_ROWS = 2000
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import events, page_parts, page_quality, page_streams, shapes
+from benchmarks import events, page_parts, page_quality, page_streams, shapes, spark
 from benchmarks.common import load
 from benchmarks.tables import Target, table
 
@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[list[dict[str, Any]], list[Target]], Iterator[str]
     "outliers": page_streams.outliers,
     "stream": page_streams.stream,
     "soak": page_streams.soak,
+    "spark": spark.section,
 }
 HEAD = """# Benchmarks
 

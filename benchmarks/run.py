@@ -22,6 +22,7 @@ from benchmarks import (
     quality,
     shapes,
     soak,
+    spark,
     stream,
     sweep,
 )
@@ -41,6 +42,7 @@ PARTS = {
     "outliers": outliers.run,
     "stream": stream.run,
     "soak": soak.run,
+    "spark": spark.run,
 }
 
 

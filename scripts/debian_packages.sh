@@ -1,12 +1,15 @@
 #!/bin/sh
 # What is needed from Debian. Without an argument: for the build, a C++ compiler, Python's headers and venv. With "test":
-# a Redis server for the tests of Redis streams. As root on Debian what is missing is installed. Elsewhere it is named:
-# the build cannot do without, the tests that need a server are skipped by name.
+# a Redis server for the tests of Redis streams, and a Java runtime for those of Spark. As root on Debian what is missing is
+# installed. Elsewhere it is named: the build cannot do without, the tests that need one of them are skipped by name.
 set -eu
 purpose=${1:-build}
 missing=""
 if [ "$purpose" = test ]; then
     command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+    if [ -z "${JAVA_HOME:-}" ]; then
+        command -v java >/dev/null 2>&1 || missing="$missing default-jre-headless"
+    fi
 else
     command -v c++ >/dev/null 2>&1 || missing="$missing g++"
     python=${PYTHON:-python3}

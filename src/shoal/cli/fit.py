@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from shoal.cli import engine as e
 from shoal.cli import options as o
 from shoal.cli.console import out, print_clusters, print_json, print_pass, summarise, watching
-from shoal.engines import local
 
 
 def run(
@@ -35,6 +35,9 @@ def run(
     max_bytes: o.MaxBytes = o.MAX_BYTES,
     seed: o.Seed = 0,
     threads: o.Threads = None,
+    engine: e.EngineOption = e.Engine.local,
+    master: e.Master = None,
+    remote: e.Remote = None,
     json: o.Json = False,
 ) -> None:
     """Cluster files into k groups, in one read.
@@ -46,7 +49,10 @@ def run(
       shoal fit 'data/*.parquet' -k 20 --where "price > 0" --nulls skip --out groups
 
       shoal fit embeddings.npy -k 50 --metric cosine --out topics
+
+      shoal fit 's3://bucket/events/*.parquet' -k 50 --engine spark --remote sc://host:15002 --out groups
     """
+    chosen = e.chosen(engine, sources, master=master, remote=remote, threads=threads)
     spec, from_file = o.features(
         recipe,
         like,
@@ -63,15 +69,14 @@ def run(
     read = o.reading(
         from_file, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=on_error
     )
-    with watching("reading") as watch:
-        found = local.fit(
+    with chosen.ready() as ready, watching("reading") as watch:
+        found = ready.fit(
             sources,
             k,
             recipe=spec,
             read=read,
             budget=o.budget(sample_rows, max_bytes),
             seed=seed,
-            n_threads=threads,
             watch=watch,
         )
     found = found.save(out_dir)

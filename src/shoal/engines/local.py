@@ -21,6 +21,7 @@ from shoal.model.build import build_model
 from shoal.model.cluster_model import Assignment, ClusterModel, Provenance
 from shoal.model.events import Event
 from shoal.model.identity import follow
+from shoal.model.packed_folder import is_packed_folder, load_packed_folder
 from shoal.model.persistence import load_both, save_model
 from shoal.solve.choose_k import KChoice, choose_k
 from shoal.solve.k_means import k_means
@@ -100,7 +101,7 @@ class Clustering:
         if self.model.recipe != other.model.recipe:
             raise ShoalError(
                 "the models turn rows into vectors in different ways (columns, scaling or categories); "
-                "fit the second with --like the first, then merge"
+                "fit both on the same columns, the second with --like the first on the command line, then merge"
             )
         began = time.monotonic()
         summary = self.summary.merge(other.summary)
@@ -247,7 +248,7 @@ def sweep_summary(
 
 
 def load(path: str | os.PathLike[str]) -> Clustering:
-    """Read a saved clustering, or the state of a stream as of its last checkpoint.
+    """Read a clustering saved by any engine, or the state of a stream as of its last checkpoint.
 
     Raises
     ------
@@ -256,7 +257,9 @@ def load(path: str | os.PathLike[str]) -> Clustering:
     from shoal.engines.stream.state import is_stream_state, load_stream
 
     folder = Path(path)
-    return load_stream(folder) if is_stream_state(folder) else Clustering(*load_both(folder))
+    if is_stream_state(folder):
+        return load_stream(folder)
+    return Clustering(*(load_packed_folder(folder) if is_packed_folder(folder) else load_both(folder)))
 
 
 def open_data(data: Any, read: ReadOptions, *, text_columns: frozenset[str] = frozenset()) -> Source:

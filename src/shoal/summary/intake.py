@@ -26,7 +26,7 @@ def checked_rows(
         raise BadInputError("rows have no columns")
     largest = LARGEST[dtype]
     # NaN and infinity spread through both, so that one look at each is enough
-    if rows.size and not (rows.max() <= largest and rows.min() >= -largest):
+    if rows.size and not (float(rows.max()) <= largest and float(rows.min()) >= -largest):
         bad = ~(np.abs(rows.astype(np.float64)) <= largest)  # NaN compares False
         i, j = (int(v[0]) for v in np.nonzero(bad))
         remedy = "drop or fill such rows first"

@@ -1,0 +1,46 @@
+"""Centres to start from: given, or those of a model saved by any engine or by MLlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.errors import BadInputError
+from shoal.model.cluster_model import unit_rows
+
+
+def initial_centres(spark: Any, given: Any, *, metric: str) -> NDArray[np.float64]:
+    """(k, d) centres from a path or from lists of numbers; of length 1 under cosine.
+
+    Raises
+    ------
+    BadInputError : no model at the path.
+    """
+    centres = _saved(spark, given) if isinstance(given, str) else np.asarray(given, np.float64)
+    return unit_rows(centres) if metric == "cosine" else centres
+
+
+def _saved(spark: Any, path: str) -> NDArray[np.float64]:
+    from pyspark.errors import PySparkException
+
+    from shoal.engines.spark.mllib import read_mllib
+    from shoal.model.packed import unpack_model
+    from shoal.model.persistence import MANIFEST, load_model
+
+    if (Path(path) / MANIFEST).exists():
+        return load_model(path).centres
+    try:
+        data = spark.read.parquet(f"{path}/data")
+        if "content" in data.columns:
+            (row,) = data.where("name = 'model'").collect()
+            return unpack_model(bytes(row["content"]))[0].centres
+        return np.asarray(read_mllib(spark, path)[0], np.float64)
+    except PySparkException as error:
+        raise BadInputError(
+            "there is no model",
+            place=path,
+            remedy="give the path of a model saved by Shoal or by MLlib's KMeans",
+        ) from error

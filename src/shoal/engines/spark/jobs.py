@@ -1,0 +1,197 @@
+"""One job over all partitions of a DataFrame, whose workers answer with bytes, or with an error that can be read.
+
+A worker that raises makes Spark try again three times and then print pages of Java. So what a user can mend is sent back as
+a reply, and raised on the driver.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from shoal.engines.local import release
+from shoal.errors import BadInputError, ShoalError
+
+SCHEMA = "partition int, failed boolean, reply binary"
+_ARROW = pa.schema([("partition", pa.int32()), ("failed", pa.bool_()), ("reply", pa.binary())])
+
+
+class Work(Protocol):
+    """What every partition does; a frozen dataclass of an installed module, so that it travels by name."""
+
+    def __call__(self, partition: int, batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+        """Read the batches and answer."""
+
+
+class Join(Protocol):
+    """Makes one reply of several; a frozen dataclass of an installed module."""
+
+    def __call__(self, replies: Iterable[bytes]) -> bytes:
+        """The replies come in the order of their partitions."""
+
+
+def run(df: Any, work: Work, *, join: Join | None = None, barrier: bool = False) -> list[tuple[int, bytes]]:
+    """Let every partition work, and collect what they answer, in the order of partitions.
+
+    Parameters
+    ----------
+    df : classic or Connect DataFrame.
+    join : joins replies on the workers first, as many together as fit a shuffle partition, so that the driver gets
+        few however many partitions there are.
+    barrier : all partitions at the same time, or none.
+
+    Raises
+    ------
+    BadInputError, ShoalError : as raised in a worker; or a worker that lacks the package or has another release.
+    """
+    answers = df.mapInArrow(_Task(work, release()), SCHEMA, barrier=barrier)
+    if join is not None:
+        answers = answers.repartition("partition").mapInArrow(_JoinTask(join, release()), SCHEMA)
+    with told():
+        table = answers.toArrow()
+    found = sorted(
+        zip(*(table.column(name).to_pylist() for name in _ARROW.names), strict=True),
+        key=lambda reply: reply[0],
+    )
+    for _, failed, reply in found:
+        if failed:
+            raise _error(reply)
+    return [(partition, reply) for partition, _, reply in found]
+
+
+def framed(told: Any, content: bytes) -> bytes:
+    """A reply of plain data and bytes: the length of the data as JSON, the JSON, the bytes.
+
+    >>> unframed(framed({"rows": 2}, b"xy"))
+    ({'rows': 2}, b'xy')
+    """
+    text = json.dumps(told).encode()
+    return len(text).to_bytes(8, "little") + text + content
+
+
+def unframed(reply: bytes) -> tuple[Any, bytes]:
+    """Inverse of :func:`framed`."""
+    start = 8 + int.from_bytes(reply[:8], "little")
+    return json.loads(reply[8:start]), reply[start:]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn failures of Python workers into one readable error.
+
+    Raises
+    ------
+    ShoalError : with the Python part of the failure, and the remedy where it is known.
+    """
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        readable = _readable(str(error))
+        if readable is None:
+            raise
+        raise readable from None
+
+
+@dataclass(frozen=True)
+class _Task:
+    work: Work
+    release: str
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        partition = 0 if context is None else int(context.partitionId())
+        try:
+            _check_release(self.release)
+            for reply in self.work(partition, batches):
+                yield _answer(partition, False, reply)
+        except ShoalError as error:
+            yield _answer(partition, True, _message(error))
+
+
+@dataclass(frozen=True)
+class _JoinTask:
+    join: Join
+    release: str
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = [
+            row for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)
+        ]
+        if not found:
+            return
+        found.sort(key=lambda row: row[0])
+        first = found[0][0]
+        failed = [row for row in found if row[1]]
+        if failed:
+            yield _answer(failed[0][0], True, failed[0][2])
+            return
+        try:
+            yield _answer(first, False, self.join(row[2] for row in found))
+        except ShoalError as error:
+            yield _answer(first, True, _message(error))
+
+
+def _answer(partition: int, failed: bool, reply: bytes) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict(
+        {"partition": [partition], "failed": [failed], "reply": [reply]}, schema=_ARROW
+    )
+
+
+def _check_release(driver: str) -> None:
+    if release() != driver:
+        raise ShoalError(
+            f"the driver has shoal {driver}, a worker has {release()}; install the same release on all of them"
+        )
+
+
+def _message(error: ShoalError) -> bytes:
+    if isinstance(error, BadInputError):
+        return json.dumps([error.problem, error.place, error.remedy]).encode()
+    return json.dumps([str(error)]).encode()
+
+
+def _error(message: bytes) -> ShoalError:
+    problem, *more = json.loads(message)
+    if not more:
+        return ShoalError(problem)
+    place, remedy = more
+    return BadInputError(problem, place=place, remedy=remedy)
+
+
+_REMEDY = (
+    "install shoal on every worker and set PYSPARK_PYTHON to that interpreter, or ship the environment with "
+    "--archives (docs/spark.md)"
+)
+
+
+def _readable(text: str) -> ShoalError | None:
+    """What a failure says to a person; None if it is not a Python worker's.
+
+    >>> str(_readable("... ModuleNotFoundError: No module named 'shoal'"))[:46]
+    "Spark's workers cannot import 'shoal'; install"
+    """
+    missing = re.search(r"No module named '((?:shoal|numpy|pyarrow|scipy|sklearn|safetensors)[\w.]*)'", text)
+    if missing:
+        return ShoalError(f"Spark's workers cannot import {missing.group(1)!r}; {_REMEDY}")
+    other = re.search(r"(AttributeError|ImportError): .*shoal\.[\w.]+.*", text)
+    if other:
+        return ShoalError(
+            f"Spark's workers have another release of shoal ({other.group(0)[:200]}); {_REMEDY}"
+        )
+    ours = re.findall(r"shoal\.errors\.\w+: (.*)", text)
+    if ours:
+        return ShoalError(ours[-1].strip())
+    if "Traceback (most recent call last)" in text:
+        python = text[text.index("Traceback") :].split("\n SQLSTATE")[0].split("\n\tat ")[0]
+        return ShoalError(f"a Spark worker failed:\n{python[-3000:].strip()}")
+    return None
