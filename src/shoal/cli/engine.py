@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -113,11 +113,31 @@ def _spark(master: str | None, remote: str | None) -> Iterator[Ready]:
     )  # only once the files are found and their beginning is understood
     try:
         yield Ready(partial(fit, spark=start), partial(sweep, spark=start))
-    except PySparkException as error:
-        said = str(error).strip().splitlines()
-        raise ShoalError(f"Spark failed: {said[0][:300] if said else type(error).__name__}") from error
+    except Exception as error:
+        if (stopped := _interruption(error)) is not None:
+            raise stopped from None
+        if isinstance(error, PySparkException):
+            said = str(error).strip().splitlines()
+            raise ShoalError(f"Spark failed: {said[0][:300] if said else type(error).__name__}") from error
+        raise
     finally:
-        if was is None and (started := active()) is not None:
+        if was is None:
+            _stop(active)
+
+
+def _interruption(error: BaseException) -> BaseException | None:
+    """Ctrl-C, where what Spark raised because of it has taken its place."""
+    seen: BaseException | None = error
+    while seen is not None and isinstance(seen, Exception):
+        seen = seen.__context__
+    return seen
+
+
+def _stop(active: Callable[[], Any]) -> None:
+    """Stop the session; one that was interrupted while it started ends with this process."""
+    with suppress(Exception):
+        started = active()
+        if started is not None:
             started.stop()
 
 
@@ -128,6 +148,11 @@ def _session(master: str | None, remote: str | None) -> Any:
     handler = signal.getsignal(signal.SIGINT)
     try:
         return session(master, remote)
+    except KeyboardInterrupt:
+        # Spark puts a handler of its own in place of ours while it starts.
+        if callable(handler):
+            handler(signal.SIGINT, None)
+        raise
     finally:
         if is_main:
-            signal.signal(signal.SIGINT, handler)  # Spark puts its own there, which raises what typer catches
+            signal.signal(signal.SIGINT, handler)

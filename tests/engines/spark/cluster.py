@@ -23,6 +23,7 @@ QUICK = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
+    "spark.default.parallelism": "2",
     "spark.sql.shuffle.partitions": "2",
     # All executors before the first task, so that each worker has one to lose.
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
@@ -161,9 +162,9 @@ def listening(pids):
     """Addresses on which processes listen, as hexadecimal text of /proc/net."""
     sockets = set()
     for pid in pids:
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                sockets.add(str(entry.readlink()))
+        # It may have ended meanwhile.
+        with suppress(OSError):
+            sockets.update(os.readlink(entry) for entry in os.scandir(f"/proc/{pid}/fd"))  # noqa: PTH115
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:

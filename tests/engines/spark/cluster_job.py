@@ -7,10 +7,15 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from shoal.engines.spark import KMeans, lloyd_plan
+from shoal.engines.spark.lloyd_stage import StageWork
 
 ROWS, WIDTH, K = 6_000, 3, 5
 
@@ -22,47 +27,84 @@ def points(ids):
     return 10.0 * np.stack([ids % K, (3 * ids) % K, ids % 2], axis=1) + mixed / 1009.0
 
 
+START = points(np.arange(K)) + 3.0
+
+
 @dataclass(frozen=True)
 class Slow:
     """Makes rows of ids. Its first two partitions go on at once, the others once the file ``go`` is there."""
 
     folder: str
-    """Gets an empty file for each task: partition-attempt-pid.started and, with the same name, .done."""
+    """Gets an empty file for each task: partition-task-pid.started and, with the same name, .done."""
     free: int = 2
-    barrier: bool = False
-    """Tell and wait in tasks of a barrier stage only."""
 
     def __call__(self, batches):
-        from pyspark import BarrierTaskContext, TaskContext
-
-        context = TaskContext.get()
-        told = Path(self.folder) / f"{context.partitionId()}-{context.attemptNumber()}-{os.getpid()}"
-        concerned = isinstance(context, BarrierTaskContext) or not self.barrier
-        if concerned:
-            told.with_suffix(".started").touch()
+        partition = mark(self.folder, "started")
         for batch in batches:
-            if concerned and context.partitionId() >= self.free:
-                self.wait()
+            if partition >= self.free:
+                wait(self.folder)
             ids = np.asarray(batch.column(0))
             X = points(ids)
             features = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), WIDTH).cast(
                 pa.list_(pa.float64())
             )
             yield pa.RecordBatch.from_arrays([pa.array(ids), features], names=["id", "features"])
-        if concerned:
-            told.with_suffix(".done").touch()
-
-    def wait(self):
-        """A minute at most, so that nothing hangs if the test has died."""
-        end = time.monotonic() + 60
-        while not (Path(self.folder) / "go").exists() and time.monotonic() < end:
-            time.sleep(0.05)
+        mark(self.folder, "done")
 
 
-def rows(spark, slow, partitions):
-    """DataFrame of id and features."""
-    ids = spark.range(0, ROWS, 1, partitions)
-    return ids.mapInArrow(slow, "id bigint, features array<double>")
+@dataclass(frozen=True)
+class SlowStage(StageWork):
+    """A barrier stage whose last rank waits before its third look at its rows, while the others wait for its answer."""
+
+    folder: str = ""
+
+    def _read(self, partition, batches):
+        rows, error = super()._read(partition, batches)
+        sums, looks = rows.sums, []
+
+        def slow(C):
+            looks.append(C)
+            if len(looks) == 3 and mark(self.folder, "started") == 1:
+                wait(self.folder)
+            return sums(C)
+
+        rows.sums = slow
+        return rows, error
+
+
+def mark(folder, what):
+    """Leave an empty file partition-task-pid.what; answers the partition."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    name = f"{context.partitionId()}-{context.taskAttemptId()}-{os.getpid()}.{what}"
+    (Path(folder) / name).touch()
+    return context.partitionId()
+
+
+def wait(folder):
+    """Until the file ``go`` is there; a minute at most, so that nothing hangs if the test has died."""
+    end = time.monotonic() + 60
+    while not (Path(folder) / "go").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def rows(spark, folder, free=2):
+    """DataFrame of id and features in six partitions."""
+    ids = spark.range(0, ROWS, 1, 6)
+    return ids.mapInArrow(Slow(str(folder), free), "id bigint, features array<double>")
+
+
+def fitted(plan, spark, folder):
+    """A model by one of the plans."""
+    if plan == "summary":
+        return KMeans(k=K, idCol="id", sampleRows=2 * ROWS).fit(rows(spark, folder))
+    if plan == "sample":
+        return KMeans(k=K, idCol="id", sampleRows=500).fit(rows(spark, folder))
+    lloyd_plan.StageWork = partial(SlowStage, folder=str(folder))
+    (folder / "rows").mkdir()
+    learn = KMeans(idCol="id", plan="lloyd", initialModel=START, tol=0.0)
+    return learn.fit(rows(spark, folder / "rows", free=6))
 
 
 def found(model):
@@ -73,33 +115,20 @@ def found(model):
         "sizes": sorted(model.summary.clusterSizes),
         "rows": model.summary.rowsSeen,
         "plan": model.summary.plan,
-        "coreset": model.coreset.count,
     }
 
 
 def main():
     """Fit once for each plan named; DIR/PLAN gets the marks of tasks, and found.json at the end."""
-    from pyspark.sql import SparkSession
-
-    from shoal.engines.spark import KMeans
-
     folder = Path(sys.argv[1])
     spark = SparkSession.builder.appName("test of the cluster").getOrCreate()
+    import pyspark.sql.classic.dataframe as TEMP
+    OLD = TEMP.DataFrame.mapInArrow
+    TEMP.DataFrame.mapInArrow = lambda self, *a, barrier=False, **k: OLD(self, *a, barrier=barrier, **k).repartition(1) if barrier else OLD(self, *a, **k)
     for plan in sys.argv[2:]:
         place = folder / plan
         place.mkdir()
-        if plan == "summary":
-            model = KMeans(k=K, idCol="id", sampleRows=2 * ROWS).fit(rows(spark, Slow(str(place)), 6))
-        elif plan == "small":
-            model = KMeans(k=K, idCol="id", sampleRows=500).fit(rows(spark, Slow(str(place)), 6))
-        else:
-            slow = Slow(str(place), free=1, barrier=True)
-            start = points(np.arange(K)) + 3.0
-            model = KMeans(k=K, idCol="id", plan="lloyd", initialModel=start, tol=0.0).fit(
-                rows(spark, slow, 2)
-            )
-        (place / "found.part").write_text(json.dumps(found(model)))
-        (place / "found.part").rename(place / "found.json")
+        (place / "found.json").write_text(json.dumps(found(fitted(plan, spark, place))))
     spark.stop()
 
 

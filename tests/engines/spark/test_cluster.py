@@ -17,6 +17,7 @@ from tests.engines.spark.cluster import ROOT, Cluster, family, left, listening
 
 from shoal.engines.spark.rows import RowBatch
 from shoal.engines.spark.summary_plan import SummarySettings, fill, solved
+from shoal.solve.lloyd import lloyd
 
 JOB = ROOT / "tests" / "engines" / "spark" / "cluster_job.py"
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
@@ -57,7 +58,7 @@ def until(test, client, log):
 
 
 def tasks(folder, suffix):
-    """(partition, attempt, pid) of the tasks that started, or are done."""
+    """(partition, task, pid) of the tasks that started, or are done."""
     return [tuple(map(int, path.stem.split("-"))) for path in folder.glob(f"*.{suffix}")]
 
 
@@ -117,6 +118,8 @@ def test_a_worker_killed_in_the_middle_changes_nothing(cluster, tmp_path):
 
 
 def test_what_died_is_started_again(cluster):
+    if cluster.script("status").returncode == 0:
+        cluster.kill(1)
     before = cluster.roles()
     assert "not running" in (told := cluster.script("status")).stdout
     assert told.returncode == 1
@@ -126,3 +129,23 @@ def test_what_died_is_started_again(cluster):
     assert before.keys() == after.keys()
     assert sum(before[role] != after[role] for role in before) == 1
     assert before["master"] == after["master"]
+
+
+def test_a_worker_killed_between_exact_iterations(cluster, tmp_path):
+    log = tmp_path / "log"
+    client = cluster.submit(log, JOB, tmp_path, "lloyd")
+    marks = tmp_path / "lloyd"
+    ((_, pid),) = until(lambda: waiting(marks, first=1), client, log)
+    cluster.kill(cluster.worker_of(pid))
+    cluster.start()
+    (marks / "go").touch()
+    assert client.wait(timeout=120) == 0, log.read_text()[-3000:]
+    told = json.loads((marks / "found.json").read_text())
+    X = job.points(np.arange(job.ROWS))
+    exact = lloyd(X, job.START, tol=0.0)
+    np.testing.assert_allclose(told["centres"], sorted(exact.centres.tolist()), rtol=1e-12)
+    assert told["cost"] == pytest.approx(exact.inertia, rel=1e-12)
+    assert told["sizes"] == sorted(exact.counts.tolist())
+    assert (told["rows"], told["plan"]) == (job.ROWS, "barrier")
+    # All ranks came as far twice: a barrier stage is done again as a whole.
+    assert sorted(p for p, _, _ in tasks(marks, "started")) == [0, 0, 1, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'shoal[spark]'")
 
 from shoal.engines import local
-from shoal.engines.spark import files
+from shoal.engines.spark import files, sessions
 from shoal.engines.spark.fit import fit, sweep, with_lists
 from shoal.errors import BadInputError
 from shoal.features.spec import RecipeSpec
@@ -222,3 +223,50 @@ def _array(*names):
     from pyspark.sql.functions import array
 
     return array(*names)
+
+
+def test_parts_of_an_object_store_travel_with_their_address(monkeypatch):
+    boto3 = pytest.importorskip("boto3")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        address = "{}:{}".format(*server.get_host_and_port())
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        client = boto3.client("s3", endpoint_url=f"http://{address}", region_name="us-east-1")
+        client.create_bucket(Bucket="rows")
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"a": np.arange(100.0)}), sink, row_group_size=10)
+        client.put_object(Bucket="rows", Key="x.parquet", Body=sink.getvalue().to_pybytes())
+        found = locate([f"s3://rows/x.parquet?endpoint_override={address}&scheme=http"])
+        cut = pickle.loads(pickle.dumps(files.tasks_of(found, ReadOptions(), tasks=4, least=1)))
+        assert len(cut) >= 3
+        seen = []
+        for task in cut:
+            source = files.PartSource(
+                [p.located() for p in task], ReadOptions(), pa.schema([("a", "double")])
+            )
+            for batch in source.batches(["a"]):
+                assert batch.row_numbers.tolist() == batch.table.column("a").to_pylist()
+                seen += batch.row_numbers.tolist()
+        assert seen == list(range(100))
+    finally:
+        server.stop()
+
+
+def test_slots_are_what_the_settings_say():
+    def slots(**settings):
+        return sessions.slots_of({n.replace("_", "."): v for n, v in settings.items()}.get)
+
+    assert slots(spark_master="local[3]") == slots(spark_master="local[3,2]") == 3
+    assert slots(spark_master="local") == 1
+    assert slots(spark_default_parallelism="12", spark_master="local[3]") == 12
+    assert slots(spark_executor_instances="4", spark_executor_cores="8", spark_master="yarn") == 32
+    assert slots(spark_master="spark://h:7077") == sessions.SLOTS
+
+
+def test_the_active_session_is_taken(spark):
+    assert sessions.session() is spark
+    assert sessions.slots(spark) == 2
+    with pytest.raises(BadInputError, match="a master and a remote are given"):
+        sessions.session("local[1]", "sc://x")

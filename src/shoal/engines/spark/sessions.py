@@ -21,6 +21,8 @@ SLOTS = 32
 """Assumed where a cluster does not tell how many tasks it runs at a time."""
 REACH_SECONDS = 10.0
 _PORTS = {"sc": 15002, "spark": 7077}
+_NOISE = re.compile(r"^at |\bWARN|^WARNING|^log4j|\x1b")
+"""Printed lines that explain nothing: stack frames, warnings, our own progress bar."""
 _JAVA = "Spark needs Java of version 17 or later, and there is none"
 _JAVA_REMEDY = "install one (Debian: openjdk-17-jre-headless) and set JAVA_HOME if it is not on the PATH"
 
@@ -182,7 +184,7 @@ def _tail(log: IO[bytes]) -> str:
     """The last line the Java process printed, without warnings and stack frames."""
     log.seek(0)
     lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
-    telling = [line for line in lines if line and not re.search(r"^at |\bWARN|^WARNING|^log4j", line)]
+    telling = [line for line in lines if line and not _NOISE.search(line)]
     return telling[-1][:500] if telling else ""
 
 

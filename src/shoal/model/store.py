@@ -1,0 +1,191 @@
+"""A folder of numbered models: each a directory that appears whole, with a note of where it came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shoal.errors import DamagedFileError, ShoalError
+from shoal.model.cluster_model import ClusterModel
+from shoal.model.persistence import MANIFEST, load_model, load_summary, save_model
+from shoal.summary.coreset import Coreset
+
+_NUMBERED = re.compile(r"v(\d{8,})")
+_NOTE = "note.json"
+_ABANDONED = 3600.0
+"""Seconds after which a version that was never finished is swept away."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One version."""
+
+    number: int
+    model: ClusterModel
+    summary: Coreset | None
+    note: dict[str, Any] = field(default_factory=dict)
+
+
+class ModelStore:
+    """Versions 1, 2, ... of a model on a file system that renames in one step.
+
+    A version is written beside, synced and then renamed, so a reader sees it whole or not at all, and a crash leaves the
+    versions before it.
+
+    Parameters
+    ----------
+    folder : made when the first version is published.
+    keep : how many of the newest stay.
+
+    >>> from shoal.model.build import build_model
+    >>> from shoal.model.cluster_model import Provenance
+    >>> from shoal.solve.k_means import k_means
+    >>> import numpy as np
+    >>> X = np.array([[0.0], [1.0], [8.0], [9.0]])
+    >>> model = build_model(X, np.ones(4), k_means(X, 2), provenance=Provenance(rows_seen=4))
+    >>> store = ModelStore(Path(tempfile.mkdtemp()) / "store")
+    >>> store.publish(model, note={"batch": 7}), store.load().note
+    (1, {'batch': 7})
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: int = 10) -> None:
+        if keep < 1:
+            raise ShoalError(f"keep={keep} must be at least 1")
+        self.folder, self.keep = Path(folder), keep
+
+    def numbers(self) -> list[int]:
+        """Versions there are, in order."""
+        try:
+            names = os.listdir(self.folder)  # noqa: PTH208 - called for every batch of a stream
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError as error:
+            raise ShoalError(f"{self.folder} is a file, not a store of models") from error
+        return sorted(int(m[1]) for m in map(_NUMBERED.fullmatch, names) if m)
+
+    def latest_number(self) -> int | None:
+        """The newest version; None in an empty store."""
+        return max(self.numbers(), default=None)
+
+    def publish(
+        self,
+        model: ClusterModel,
+        summary: Coreset | None = None,
+        *,
+        note: Mapping[str, Any] | None = None,
+        after: int | None = None,
+    ) -> int:
+        """Add a version and answer its number.
+
+        Parameters
+        ----------
+        note : plain data for JSON, kept with the version.
+        after : the version this one was made from, 0 for none: if another was published since, it is an error, so that
+            nobody's work is overwritten. None: whatever number is free.
+
+        Raises
+        ------
+        FileExistsError : a version after ``after`` is there already.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
+        try:
+            save_model(model, temporary, summary=summary)
+            _write_synced(temporary / _NOTE, json.dumps(dict(note or {})).encode())
+            temporary.chmod(0o755)
+            number = self._renamed(temporary, after)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self._tidy()
+        return number
+
+    def load(self, number: int | None = None, *, with_summary: bool = True) -> Stored:
+        """A version; by default the newest.
+
+        Raises
+        ------
+        ShoalError : there is none, or none of that number.
+        DamagedFileError, NewerFormatError : it cannot be trusted; remove its directory to go back to the one before.
+        """
+        while True:
+            chosen = self.latest_number() if number is None else number
+            if chosen is None:
+                raise ShoalError(f"{self.folder} holds no model yet")
+            folder = self._path(chosen)
+            try:
+                return self._read(chosen, with_summary=with_summary)
+            except DamagedFileError as error:
+                raise DamagedFileError(
+                    f"{error} (remove {folder} to go back to the version before)"
+                ) from error
+            except (ShoalError, FileNotFoundError) as error:
+                if folder.is_dir() or number is not None:
+                    raise ShoalError(f"{folder} is no version of a model: {error}") from error
+                continue  # swept away while we looked: there are newer ones
+
+    def _read(self, number: int, *, with_summary: bool) -> Stored:
+        folder = self._path(number)
+        model = load_model(folder)
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        has_summary = with_summary and "summary" in manifest["files"]
+        summary = load_summary(folder) if has_summary else None
+        try:
+            note = json.loads((folder / _NOTE).read_bytes())
+        except ValueError as error:
+            raise DamagedFileError(f"{folder / _NOTE} is not valid JSON: {error}") from error
+        return Stored(number, model, summary, note)
+
+    def _renamed(self, temporary: Path, after: int | None) -> int:
+        while True:
+            number = (self.latest_number() or 0) + 1 if after is None else after + 1
+            target = self._path(number)
+            try:
+                if target.exists():
+                    raise FileExistsError(target)
+                temporary.rename(target)
+            except OSError as error:  # a directory with something in it is not replaced
+                if not target.exists():
+                    raise
+                if after is not None:
+                    raise FileExistsError(f"{target} was published meanwhile") from error
+                continue
+            _sync(self.folder)
+            return number
+
+    def _tidy(self) -> None:
+        for number in self.numbers()[: -self.keep]:
+            shutil.rmtree(self._path(number), ignore_errors=True)
+        for left in self.folder.glob(".tmp-*"):
+            try:
+                if time.time() - left.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(left, ignore_errors=True)
+            except OSError:
+                continue
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"v{number:08d}"
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
