@@ -208,9 +208,11 @@ def test_the_scale_is_stored_and_a_damaged_one_is_refused(tmp_path):
 
 
 def test_an_incomplete_scale_is_refused(tmp_path, monkeypatch):
-    arrays = persistence._arrays
+    arrays = persistence.arrays_of
     monkeypatch.setattr(
-        persistence, "_arrays", lambda model: {k: v for k, v in arrays(model).items() if k != "outlier_reach"}
+        persistence,
+        "arrays_of",
+        lambda model: {k: v for k, v in arrays(model).items() if k != "outlier_reach"},
     )
     save_model(fitted()[0], tmp_path / "m")
     with pytest.raises(DamagedFileError, match="cannot be read"):

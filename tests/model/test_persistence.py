@@ -135,7 +135,7 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path, change, error, words):
     file = tmp_path / "m" / "manifest.json"
     manifest = json.loads(file.read_text())
     change(manifest)
-    manifest["version"] = persistence._version({n: v for n, v in manifest.items() if n != "version"})
+    manifest["version"] = persistence.version_of({n: v for n, v in manifest.items() if n != "version"})
     file.write_text(json.dumps(manifest))
     with pytest.raises(error, match=words):
         load_model(tmp_path / "m")

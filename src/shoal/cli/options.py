@@ -64,7 +64,8 @@ class OnError(StrEnum):
 Sources = Annotated[
     list[str],
     typer.Argument(
-        help="Files, globs, directories, s3:// URIs, or - for standard input.", show_default=False
+        help="Files, globs, directories, s3:// URIs, or - for standard input; with --engine spark also table:NAME.",
+        show_default=False,
     ),
 ]
 Model = Annotated[Path, typer.Argument(help="Directory of a fitted model.", show_default=False)]

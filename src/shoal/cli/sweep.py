@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from shoal.cli import engine as e
 from shoal.cli import options as o
 from shoal.cli.console import (
     new_table,
@@ -20,7 +21,6 @@ from shoal.cli.console import (
     summarise,
     watching,
 )
-from shoal.engines import local
 from shoal.solve.choose_k import KChoice
 
 
@@ -53,6 +53,9 @@ def run(
     max_bytes: o.MaxBytes = o.MAX_BYTES,
     seed: o.Seed = 0,
     threads: o.Threads = None,
+    engine: e.EngineOption = e.Engine.local,
+    master: e.Master = None,
+    remote: e.Remote = None,
     json: o.Json = False,
 ) -> None:
     """Answer every k from one read: the criteria, a suggestion with its reasons, and the elbow picture.
@@ -83,15 +86,15 @@ def run(
     )
     if out_dir is not None:  # loading matplotlib takes half a second: meanwhile the file is read
         threading.Thread(target=import_module, args=("shoal.report.pictures",), daemon=True).start()
-    with watching("reading") as watch:
-        choice, best = local.sweep(
+    chosen = e.chosen(engine, sources, master=master, remote=remote, threads=threads)
+    with chosen.ready() as ready, watching("reading") as watch:
+        choice, best = ready.sweep(
             sources,
             o.parse_ks(ks),
             recipe=spec,
             read=read,
             budget=o.budget(sample_rows, max_bytes),
             seed=seed,
-            n_threads=threads,
             watch=watch,
         )
     if out_dir is not None:

@@ -82,13 +82,13 @@ class Clustering:
         _fill(summary, one)
         was = self.model.provenance
         provenance = replace(
-            _provenance(one, summary, began),
+            provenance_of(one, summary, began),
             rows_filtered=was.rows_filtered + one.filtered,
             rejects=was.rejects.merge(one.rejects),
             sources=(*was.sources, *one.source.names),
         )
         return self._followed_by(
-            _solved(summary, k or self.model.k, self.recipe, provenance, self.model.version)
+            solved_clustering(summary, k or self.model.k, self.recipe, provenance, self.model.version)
         )
 
     def merge(self, other: Clustering, *, k: int | None = None) -> Clustering:
@@ -117,13 +117,13 @@ class Clustering:
             seconds=time.monotonic() - began,
         )
         return self._followed_by(
-            _solved(summary, k or self.model.k, self.recipe, provenance, self.model.version)
+            solved_clustering(summary, k or self.model.k, self.recipe, provenance, self.model.version)
         )
 
     def solve(self, k: int) -> Clustering:
         """Another number of clusters from the same summary, without another look at the data."""
         return self._followed_by(
-            _solved(self.summary, k, self.recipe, self.model.provenance, self.model.version)
+            solved_clustering(self.summary, k, self.recipe, self.model.provenance, self.model.version)
         )
 
     def _followed_by(self, later: Clustering) -> Clustering:
@@ -189,7 +189,7 @@ def fit(
     (array([0.5, 8.5]), array([1]))
     """
     one, summary, began = _read(data, k, recipe, features, read, budget, seed, n_threads, watch)
-    return _solved(summary, k, one.recipe, _provenance(one, summary, began))
+    return solved_clustering(summary, k, one.recipe, provenance_of(one, summary, began))
 
 
 def sweep(
@@ -220,9 +220,9 @@ def sweep(
         raise BadInputError("no k to try", remedy="give a range such as 2:12")
     one, summary, began = _read(data, wanted[-1], recipe, features, read, budget, seed, n_threads, watch)
     choice = sweep_summary(summary, wanted, one.recipe, n_threads=n_threads, solved=solved)
-    best, provenance = choice.solutions[choice.most_voted], _provenance(one, summary, began)
+    best, provenance = choice.solutions[choice.most_voted], provenance_of(one, summary, began)
     told = choice.to_dict()
-    return choice, _clustering(summary, summary.points(), best, one.recipe, provenance, choice=told)
+    return choice, clustering_of(summary, summary.points(), best, one.recipe, provenance, choice=told)
 
 
 def sweep_summary(
@@ -298,7 +298,7 @@ def _read(
     if recipe is not None and features:
         raise ShoalError(f"give either a recipe or {', '.join(features)}, not both")
     learned = recipe if isinstance(recipe, Recipe) else None
-    spec = learned.spec if learned is not None else recipe or _spec(features)
+    spec = learned.spec if learned is not None else recipe or spec_of(features)
     assert isinstance(spec, RecipeSpec)  # the other case went into `learned`
     one = _new_pass(data, spec, learned, read, read.on_error, watch)
     size = budget or Budget()
@@ -313,7 +313,13 @@ def _read(
     return one, summary, began
 
 
-def _spec(features: dict[str, Any]) -> RecipeSpec:
+def spec_of(features: dict[str, Any]) -> RecipeSpec:
+    """The recipe that keywords such as ``columns=`` ask for.
+
+    Raises
+    ------
+    ShoalError : a keyword that is none of a recipe's.
+    """
     for name in ("columns", "one_hot"):
         if isinstance(features.get(name), list):
             features[name] = tuple(features[name])
@@ -340,7 +346,8 @@ def _fill(summary: Coreset, one: Pass) -> None:
         summary.update(found.matrix, found.weight, key=batch.key, rows=found.rows)
 
 
-def _provenance(one: Pass, summary: Coreset, began: float) -> Provenance:
+def provenance_of(one: Pass, summary: Coreset, began: float) -> Provenance:
+    """Where a model comes from that was learned in one pass."""
     return Provenance(
         rows_seen=summary.count,
         rows_filtered=one.filtered,
@@ -358,9 +365,15 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _solved(
+def solved_clustering(
     summary: Coreset, k: int, recipe: Recipe | None, provenance: Provenance, parent: str | None = None
 ) -> Clustering:
+    """The summary solved for k clusters.
+
+    Raises
+    ------
+    BadInputError : fewer rows, or fewer that differ, than clusters.
+    """
     began = time.monotonic()
     points = summary.points()
     solution = k_means(
@@ -378,10 +391,10 @@ def _solved(
             remedy=f"choose k up to {distinct}",
         )
     provenance = replace(provenance, seconds=provenance.seconds + time.monotonic() - began)
-    return _clustering(summary, points, solution, recipe, provenance, parent=parent or None)
+    return clustering_of(summary, points, solution, recipe, provenance, parent=parent or None)
 
 
-def _clustering(
+def clustering_of(
     summary: Coreset,
     points: WeightedPoints,
     solution: Solution,
@@ -389,6 +402,7 @@ def _clustering(
     provenance: Provenance,
     **more: Any,
 ) -> Clustering:
+    """A model of a solution, with the summary it was found on; ``more`` goes to :func:`build_model`."""
     model = build_model(
         points.X,
         points.weights,

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from shoal.errors import DamagedFileError, NewerFormatError, Rejects, ShoalError
-from shoal.model import persistence as parts
-from shoal.model.cluster_model import ClusterModel, Provenance
+from shoal.errors import DamagedFileError, NewerFormatError, ShoalError
+from shoal.model.cluster_model import ClusterModel
+from shoal.model.model_parts import FORMAT as PARTS_FORMAT
+from shoal.model.model_parts import arrays_of, check_arrays, manifest_of, model_of
+from shoal.model.persistence import version_of
 from shoal.summary import wire
 from shoal.summary.coreset import Coreset
 
@@ -29,17 +31,18 @@ def pack_model(model: ClusterModel, summary: Coreset | None = None) -> bytes:
     A model that has no version yet, because it was never saved, is given one: it names what the blob says.
 
     >>> from shoal.model.build import build_model
+    >>> from shoal.model.cluster_model import Provenance
     >>> from shoal.solve.k_means import k_means
     >>> X = np.array([[0.0], [1.0], [8.0], [9.0]])
     >>> model = build_model(X, np.ones(4), k_means(X, 2), provenance=Provenance(rows_seen=4))
     >>> back, summary = unpack_model(pack_model(model)); back.centres.ravel(), summary
     (array([0.5, 8.5]), None)
     """
-    arrays = parts._arrays(model)
+    arrays = arrays_of(model)
     if summary is not None:
         arrays[_SUMMARY] = np.frombuffer(summary.to_bytes(), np.uint8)
-    manifest = parts._manifest(model)
-    version = model.version or parts._version(manifest | {"files": _digests(arrays)})
+    manifest = manifest_of(model)
+    version = model.version or version_of(manifest | {"files": _digests(arrays)})
     return wire.pack(KIND, {"packed": FORMAT, "manifest": manifest | {"version": version}}, arrays)
 
 
@@ -54,7 +57,8 @@ def unpack_model(data: bytes) -> tuple[ClusterModel, Coreset | None]:
     meta, arrays = _opened(bytes(data))
     held = arrays.pop(_SUMMARY, None)
     try:
-        model = _model(meta["manifest"], arrays)
+        check_arrays(_PLACE, arrays)
+        model = model_of(meta["manifest"], arrays)
         return model, None if held is None else Coreset.from_bytes(held.tobytes())
     except ShoalError:
         raise
@@ -71,35 +75,12 @@ def _opened(data: bytes) -> tuple[dict[str, Any], wire.Arrays]:
         raise DamagedFileError(f"{_PLACE} cannot be read: {error}") from error
     if not isinstance(meta.get("packed"), int):
         raise DamagedFileError(f"{_PLACE} has no format number")
-    newest = {"packed": FORMAT, "format": parts.FORMAT}
+    newest = {"packed": FORMAT, "format": PARTS_FORMAT}
     manifest = meta.get("manifest")
     told = {"packed": meta["packed"], "format": manifest.get("format") if isinstance(manifest, dict) else 0}
     if any(isinstance(told[name], int) and told[name] > number for name, number in newest.items()):
         raise NewerFormatError(f"{_PLACE} was written by a newer release; upgrade shoal to read it")
     return meta, arrays
-
-
-def _model(manifest: dict[str, Any], arrays: wire.Arrays) -> ClusterModel:
-    parts._check_arrays(_PLACE, arrays)  # type: ignore[arg-type]  # the place is only told
-    provenance = dict(manifest["provenance"])
-    provenance["rejects"] = Rejects.from_dict(provenance["rejects"])
-    provenance["sources"] = tuple(provenance["sources"])
-    provenance["left_out"] = tuple(provenance["left_out"])
-    provenance["seconds"] = parts._number(provenance["seconds"])
-    return ClusterModel(
-        **{name: arrays[name] for name in parts._ARRAYS},
-        outliers=parts._outliers(arrays),
-        provenance=Provenance(**provenance),
-        metric=manifest["metric"],
-        feature_names=tuple(manifest["feature_names"]),
-        recipe=manifest["recipe"],
-        quality={name: parts._number(v) for name, v in manifest["quality"].items()},
-        steps=tuple(manifest["steps"]),
-        choice=manifest["choice"],
-        version=manifest["version"],
-        parent=manifest["parent"],
-        next_id=int(manifest["next_id"]),
-    )
 
 
 def _digests(arrays: wire.Arrays) -> dict[str, str]:

@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from shoal.errors import DamagedFileError, NewerFormatError, Rejects, ShoalError
-from shoal.model.cluster_model import QUANTILES, ClusterModel, Provenance
-from shoal.model.outliers import LEVELS, OutlierScale
+from shoal.errors import DamagedFileError, NewerFormatError, ShoalError
+from shoal.model.cluster_model import ClusterModel
+from shoal.model.model_parts import FORMAT, arrays_of, check_arrays, manifest_of, model_of
 from shoal.summary.coreset import Coreset
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 _OURS = re.compile(r"(arrays-[0-9a-f]{12}\.safetensors|summary-[0-9a-f]{12}\.shoal|\.tmp-\w+)")
 T = TypeVar("T")
-_ARRAYS = ("centres", "weights", "scatter", "radii", "ids")
-_OUTLIERS = {f"outlier_{name}": name for name in ("excess", "spread", "reach")}
 
 
 def save_model(
@@ -51,12 +44,12 @@ def save_model(
     if folder.exists() and not (folder.is_dir() and (_is_model(folder) or _holds_only_ours(folder))):
         raise ShoalError(f"{folder} exists and is not a Shoal model; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = safetensors.numpy.save(_arrays(model))
+    arrays = safetensors.numpy.save(arrays_of(model))
     files = {"arrays": _write_blob(folder, "arrays", ".safetensors", arrays)}
     if summary is not None:
         files["summary"] = _write_blob(folder, "summary", ".shoal", summary.to_bytes())
-    manifest = _manifest(model) | {"files": files}
-    version = _version(manifest)
+    manifest = manifest_of(model) | {"files": files}
+    version = version_of(manifest)
     manifest["version"] = version
     _replace(folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True).encode())
     keep = {entry["name"] for entry in files.values()}
@@ -99,26 +92,8 @@ def _retrying(folder: Path, read: Callable[[dict[str, Any]], T]) -> T:
 def _model(folder: Path, manifest: dict[str, Any]) -> ClusterModel:
     try:
         arrays = safetensors.numpy.load(_read_blob(folder, manifest["files"]["arrays"]))
-        _check_arrays(folder, arrays)
-        provenance = dict(manifest["provenance"])
-        provenance["rejects"] = Rejects.from_dict(provenance["rejects"])
-        provenance["sources"] = tuple(provenance["sources"])
-        provenance["left_out"] = tuple(provenance.get("left_out", ()))
-        provenance["seconds"] = _number(provenance["seconds"])
-        return ClusterModel(
-            **{name: arrays[name] for name in _ARRAYS},
-            outliers=_outliers(arrays),
-            provenance=Provenance(**provenance),
-            metric=manifest["metric"],
-            feature_names=tuple(manifest["feature_names"]),
-            recipe=manifest["recipe"],
-            quality={name: _number(v) for name, v in manifest["quality"].items()},
-            steps=tuple(manifest["steps"]),
-            choice=manifest.get("choice"),
-            version=manifest["version"],
-            parent=manifest["parent"],
-            next_id=int(manifest.get("next_id", 0)),
-        )
+        check_arrays(folder, arrays)
+        return model_of(manifest, arrays)
     except ShoalError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, SafetensorError) as error:
@@ -142,73 +117,9 @@ def _summary(folder: Path, manifest: dict[str, Any]) -> Coreset:
     return Coreset.from_bytes(_read_blob(folder, files["summary"]))
 
 
-def _arrays(model: ClusterModel) -> dict[str, NDArray[Any]]:
-    arrays = {name: getattr(model, name) for name in _ARRAYS}
-    if model.outliers is not None:
-        arrays |= {stored: getattr(model.outliers, name) for stored, name in _OUTLIERS.items()}
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
-def _outliers(arrays: dict[str, NDArray[Any]]) -> OutlierScale | None:
-    """What the scores come from; models of before it have none of the arrays."""
-    if not any(stored in arrays for stored in _OUTLIERS):
-        return None
-    return OutlierScale(**{name: arrays[stored] for stored, name in _OUTLIERS.items()})
-
-
-def _check_arrays(folder: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    centres = arrays["centres"]
-    k = len(centres) if centres.ndim == 2 else 0
-    shapes = {
-        "centres": centres.shape,
-        "weights": (k,),
-        "scatter": (k,),
-        "ids": (k,),
-        "radii": (k, len(QUANTILES)),
-    }
-    if any(stored in arrays for stored in _OUTLIERS):
-        shapes |= {"outlier_excess": (k,), "outlier_spread": (k,), "outlier_reach": (len(LEVELS),)}
-    for name, shape in shapes.items():
-        whole = name == "ids" or np.isfinite(arrays[name]).all()
-        kind = "i" if name == "ids" else "f"
-        if not k or arrays[name].shape != shape or arrays[name].dtype.kind != kind or not whole:
-            raise DamagedFileError(
-                f"{folder}: the array {name!r} of the model does not fit; use another copy"
-            )
-
-
-def _manifest(model: ClusterModel) -> dict[str, Any]:
-    provenance = asdict(model.provenance)
-    provenance["rejects"] = model.provenance.rejects.to_dict()
-    provenance["seconds"] = _plain(provenance["seconds"])
-    return {
-        "format": FORMAT,
-        "kind": "shoal.model",
-        "metric": model.metric,
-        "k": model.k,
-        "n_features": model.n_features,
-        "feature_names": list(model.feature_names),
-        "recipe": model.recipe,
-        "quality": {name: _plain(v) for name, v in model.quality.items()},
-        "steps": [dict(step) for step in model.steps],
-        "provenance": provenance,
-        "choice": model.choice,
-        "parent": model.parent,
-        "next_id": model.next_id,
-    }
-
-
-def _version(body: dict[str, Any]) -> str:
+def version_of(body: dict[str, Any]) -> str:
     """Names a version by what its manifest says, so that a changed manifest is noticed."""
     return hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=8).hexdigest()
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _is_model(folder: Path) -> bool:
@@ -239,7 +150,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has format {manifest['format']}, this release reads up to {FORMAT}; upgrade shoal to read it"
         )
     body = {name: value for name, value in manifest.items() if name != "version"}
-    if manifest.get("version") != _version(body):
+    if manifest.get("version") != version_of(body):
         raise DamagedFileError(
             f"{folder / MANIFEST} was changed since it was written; use another copy of the model"
         )

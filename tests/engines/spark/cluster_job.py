@@ -42,7 +42,7 @@ class Slow:
         partition = mark(self.folder, "started")
         for batch in batches:
             if partition >= self.free:
-                wait(self.folder)
+                wait(f"{self.folder}/go")
             ids = np.asarray(batch.column(0))
             X = points(ids)
             features = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), WIDTH).cast(
@@ -65,7 +65,7 @@ class SlowStage(StageWork):
         def slow(C):
             looks.append(C)
             if len(looks) == 3 and mark(self.folder, "started") == 1:
-                wait(self.folder)
+                wait(f"{self.folder}/go")
             return sums(C)
 
         rows.sums = slow
@@ -82,10 +82,10 @@ def mark(folder, what):
     return context.partitionId()
 
 
-def wait(folder):
-    """Until the file ``go`` is there; a minute at most, so that nothing hangs if the test has died."""
-    end = time.monotonic() + 60
-    while not (Path(folder) / "go").exists() and time.monotonic() < end:
+def wait(path):
+    """Until it is there; five minutes at most, so that nothing hangs if the test has died."""
+    end = time.monotonic() + 300
+    while not Path(path).exists() and time.monotonic() < end:
         time.sleep(0.05)
 
 
@@ -99,8 +99,6 @@ def fitted(plan, spark, folder):
     """A model by one of the plans."""
     if plan == "summary":
         return KMeans(k=K, idCol="id", sampleRows=2 * ROWS).fit(rows(spark, folder))
-    if plan == "sample":
-        return KMeans(k=K, idCol="id", sampleRows=500).fit(rows(spark, folder))
     lloyd_plan.StageWork = partial(SlowStage, folder=str(folder))
     (folder / "rows").mkdir()
     learn = KMeans(idCol="id", plan="lloyd", initialModel=START, tol=0.0)
@@ -119,16 +117,15 @@ def found(model):
 
 
 def main():
-    """Fit once for each plan named; DIR/PLAN gets the marks of tasks, and found.json at the end."""
+    """Fit once for each plan named, when the folder DIR/PLAN is there; it gets the marks of tasks, then found.json."""
     folder = Path(sys.argv[1])
     spark = SparkSession.builder.appName("test of the cluster").getOrCreate()
-    import pyspark.sql.classic.dataframe as TEMP
-    OLD = TEMP.DataFrame.mapInArrow
-    TEMP.DataFrame.mapInArrow = lambda self, *a, barrier=False, **k: OLD(self, *a, barrier=barrier, **k).repartition(1) if barrier else OLD(self, *a, **k)
     for plan in sys.argv[2:]:
         place = folder / plan
-        place.mkdir()
-        (place / "found.json").write_text(json.dumps(found(fitted(plan, spark, place))))
+        wait(place)
+        told = json.dumps(found(fitted(plan, spark, place)))
+        (place / "found.part").write_text(told)
+        (place / "found.part").rename(place / "found.json")
     spark.stop()
 
 

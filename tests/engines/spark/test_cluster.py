@@ -48,7 +48,7 @@ def in_one_process(sample=2 * job.ROWS):
 
 def until(test, client, log):
     """What a test finds, once it finds something."""
-    end = time.monotonic() + 90
+    end = time.monotonic() + 180
     while not (found := test()):
         ended = client.poll() is not None and not test()
         assert not ended, log.read_text()[-3000:]
@@ -60,6 +60,12 @@ def until(test, client, log):
 def tasks(folder, suffix):
     """(partition, task, pid) of the tasks that started, or are done."""
     return [tuple(map(int, path.stem.split("-"))) for path in folder.glob(f"*.{suffix}")]
+
+
+def result(folder):
+    """What a fit found, once it is written."""
+    path = folder / "found.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def waiting(folder, first):
@@ -85,7 +91,7 @@ def test_a_job_submitted_to_a_cluster(cluster, tmp_path):
         log, example, tmp_path / "rows", "-k", job.K, "--features", "a,b,c", "--id", "id",
         "--out", tmp_path / "model", "--labels", tmp_path / "labels", "--json",
     )  # fmt: skip
-    assert client.wait(timeout=120) == 0, log.read_text()[-3000:]
+    assert client.wait(timeout=240) == 0, log.read_text()[-3000:]
     told = json.loads(next(line for line in log.read_text().splitlines() if line.startswith('{"k"')))
     centres, cost = in_one_process()
     assert sorted(told["centres"]) == centres
@@ -95,10 +101,21 @@ def test_a_job_submitted_to_a_cluster(cluster, tmp_path):
     assert np.bincount(labels["prediction"].to_numpy()).tolist() == told["sizes"]
 
 
-def test_a_worker_killed_in_the_middle_changes_nothing(cluster, tmp_path):
+def test_workers_killed_in_the_middle_change_nothing(cluster, tmp_path):
     log = tmp_path / "log"
-    client = cluster.submit(log, JOB, tmp_path, "summary")
-    marks = tmp_path / "summary"
+    client = cluster.submit(log, JOB, tmp_path, "summary", "lloyd")
+    (tmp_path / "summary").mkdir()
+    killed_in_the_one_pass(cluster, client, tmp_path / "summary", log)
+    started_again(cluster)
+    # A barrier stage is not even tried while there are fewer slots than it has tasks.
+    until(lambda: log.read_text().count("Registered executor") == 3, client, log)
+    (tmp_path / "lloyd").mkdir()
+    killed_between_iterations(cluster, client, tmp_path / "lloyd", log)
+    assert client.wait(timeout=60) == 0, log.read_text()[-3000:]
+
+
+def killed_in_the_one_pass(cluster, client, marks, log):
+    """Two of six tasks are done, two are in progress; the worker of one of each dies."""
     stuck = until(lambda: len(w := waiting(marks, first=2)) == 2 and w, client, log)
     assert addresses(cluster, client) <= LOOPBACK
     partition, pid = stuck[0]
@@ -107,22 +124,21 @@ def test_a_worker_killed_in_the_middle_changes_nothing(cluster, tmp_path):
     assert finished
     cluster.kill(victim)
     (marks / "go").touch()
-    assert client.wait(timeout=120) == 0, log.read_text()[-3000:]
-    told = json.loads((marks / "found.json").read_text())
+    told = until(lambda: result(marks), client, log)
     centres, cost = in_one_process()
     assert told["centres"] == centres
     assert (told["rows"], told["cost"], told["plan"]) == (job.ROWS, cost, "summary")
-    # The task it was at was done again, and those whose answers it held.
+    # The task it was at was done again, and those whose answers it held (Spark drops all answers of its host).
     again = [p for p, _, _ in tasks(marks, "started")]
-    assert {p for p in again if again.count(p) > 1} == {partition} | finished
+    assert {p for p in again if again.count(p) > 1} >= {partition} | finished
 
 
-def test_what_died_is_started_again(cluster):
-    if cluster.script("status").returncode == 0:
-        cluster.kill(1)
+def started_again(cluster):
+    """The start script starts what died, and leaves the rest alone."""
     before = cluster.roles()
-    assert "not running" in (told := cluster.script("status")).stdout
+    told = cluster.script("status")
     assert told.returncode == 1
+    assert told.stdout.count("not running") == 1
     cluster.start()
     assert cluster.script("status").returncode == 0
     after = cluster.roles()
@@ -131,18 +147,15 @@ def test_what_died_is_started_again(cluster):
     assert before["master"] == after["master"]
 
 
-def test_a_worker_killed_between_exact_iterations(cluster, tmp_path):
-    log = tmp_path / "log"
-    client = cluster.submit(log, JOB, tmp_path, "lloyd")
-    marks = tmp_path / "lloyd"
+def killed_between_iterations(cluster, client, marks, log):
+    """Two exact iterations are done; the worker of the second rank dies, the first one waits for it."""
     ((_, pid),) = until(lambda: waiting(marks, first=1), client, log)
+    assert addresses(cluster, client) <= LOOPBACK
     cluster.kill(cluster.worker_of(pid))
     cluster.start()
     (marks / "go").touch()
-    assert client.wait(timeout=120) == 0, log.read_text()[-3000:]
-    told = json.loads((marks / "found.json").read_text())
-    X = job.points(np.arange(job.ROWS))
-    exact = lloyd(X, job.START, tol=0.0)
+    told = until(lambda: result(marks), client, log)
+    exact = lloyd(job.points(np.arange(job.ROWS)), job.START, tol=0.0)
     np.testing.assert_allclose(told["centres"], sorted(exact.centres.tolist()), rtol=1e-12)
     assert told["cost"] == pytest.approx(exact.inertia, rel=1e-12)
     assert told["sizes"] == sorted(exact.counts.tolist())

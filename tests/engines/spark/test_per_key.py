@@ -11,18 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from shoal.engines.spark.per_key import (
-    ROCKSDB,
-    KeyLearner,
-    KeyTask,
-    _Group,
-    _plain,
-    assign_per_key,
-    fit_per_key,
-    per_key_settings,
-    stream_per_key,
-    update_per_key,
-)
+from shoal.engines.spark.key_groups import Group
+from shoal.engines.spark.key_task import KeyTask, per_key_settings
+from shoal.engines.spark.per_key import assign_per_key, fit_per_key, update_per_key
+from shoal.engines.spark.per_key_stream import ROCKSDB, KeyLearner, _plain, stream_per_key
 from shoal.engines.spark.rows import RowColumns
 from shoal.engines.spark.summary_plan import SummarySettings, solved
 from shoal.errors import BadInputError, Rejects, ShoalError
@@ -390,13 +382,13 @@ def test_models_come_before_rows() -> None:
         cells = [b"m" if turn == 0 else None for turn in turns]
         return pa.record_batch({"_shoal_turn": list(turns), "_shoal_model": pa.array(cells, pa.binary())})
 
-    group = _Group(iter([batch(0, 1, 1), batch(1)]))
+    group = Group(iter([batch(0, 1, 1), batch(1)]))
     assert (group.model, sum(b.num_rows for b in group.rows())) == (b"m", 3)
-    assert _Group(iter([batch(1)])).model is None
+    assert Group(iter([batch(1)])).model is None
     with pytest.raises(ShoalError, match="several models"):
-        _Group(iter([batch(0, 0, 1)]))
+        Group(iter([batch(0, 0, 1)]))
     with pytest.raises(ShoalError, match="several models"):
-        list(_Group(iter([batch(0, 1), batch(0)])).rows())
+        list(Group(iter([batch(0, 1), batch(0)])).rows())
 
 
 def test_a_stream_takes_vectors_columns_and_dates(spark: Any) -> None:

@@ -20,12 +20,17 @@ _WHERE = {
     "StreamingKMeans": "streaming_k_means",
     "StreamingKMeansModel": "streaming_k_means",
     "RowColumns": "rows",
+    "assign_per_key": "per_key",
     "batch_learner": "streaming",
     "fit": "fit",
+    "fit_per_key": "per_key",
     "label_stream": "streaming",
+    "per_key_settings": "key_task",
     "register": "sink",
     "session": "sessions",
+    "stream_per_key": "per_key_stream",
     "sweep": "fit",
+    "update_per_key": "per_key",
 }
 __all__ = list(_WHERE)
 

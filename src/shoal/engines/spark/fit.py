@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,36 +19,31 @@ from shoal.engines.local import (
     Budget,
     Clustering,
     Watch,
-    _clustering,
-    _provenance,
-    _solved,
-    _spec,
+    clustering_of,
+    provenance_of,
+    solved_clustering,
+    spec_of,
     sweep_summary,
 )
 from shoal.engines.reading import Pass, Progress, read_ahead
 from shoal.engines.spark import jobs
 from shoal.engines.spark.columns import quoted
-from shoal.engines.spark.files import Counted, FilePart, FilesWork, JoinCounted, joined, packed, tasks_of
-from shoal.engines.spark.rows import as_vectors, is_spark_vector
+from shoal.engines.spark.files import Counted, FilePart, FilesWork, JoinCounted, joined, tasks_of
+from shoal.engines.spark.frames import FRAME, TABLE, FrameWork, columns_of, first_rows, table_of
 from shoal.engines.spark.sessions import session, slots
 from shoal.engines.spark.summary_plan import SummarySettings
-from shoal.errors import BadInputError, Rejects, ShoalError
+from shoal.errors import BadInputError, ShoalError
 from shoal.features.recipe import Recipe
-from shoal.features.spec import OnError, RecipeSpec
-from shoal.features.where import Where
+from shoal.features.spec import RecipeSpec
 from shoal.solve.choose_k import KChoice
 from shoal.sources.files import FileSource
 from shoal.sources.locate import locate
 from shoal.sources.options import ReadOptions
-from shoal.sources.protocol import PEEK_ROWS
 from shoal.sources.tables import open_table
 from shoal.summary.coreset import Coreset
 
 TASKS_PER_SLOT = 4
 """So that a slow task does not keep all others waiting."""
-TABLE = "table:"
-"""How a table of Spark's catalogue is named among files."""
-FRAME = "the DataFrame"
 
 
 def fit(
@@ -84,7 +79,9 @@ def fit(
     >>> fit("s3://bucket/events/*.parquet", 20, one_hot=("kind",))  # doctest: +SKIP
     """
     found = _read(data, k, spark, recipe, features, read, budget, seed, watch)
-    return _solved(found.summary, k, found.one.recipe, _provenance(found.one, found.summary, found.began))
+    return solved_clustering(
+        found.summary, k, found.one.recipe, provenance_of(found.one, found.summary, found.began)
+    )
 
 
 def sweep(
@@ -112,72 +109,10 @@ def sweep(
     found = _read(data, wanted[-1], spark, recipe, features, read, budget, seed, watch)
     one, summary = found.one, found.summary
     choice = sweep_summary(summary, wanted, one.recipe, solved=solved)
-    best, provenance = choice.solutions[choice.most_voted], _provenance(one, summary, found.began)
-    return choice, _clustering(
+    best, provenance = choice.solutions[choice.most_voted], provenance_of(one, summary, found.began)
+    return choice, clustering_of(
         summary, summary.points(), best, one.recipe, provenance, choice=choice.to_dict()
     )
-
-
-@dataclass(frozen=True)
-class FrameWork:
-    """Summarise a partition of a DataFrame; an empty one answers nothing."""
-
-    recipe: Recipe
-    on_error: OnError
-    settings: SummarySettings
-
-    def __call__(self, partition: int, batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-        """One reply: :func:`packed`."""
-        summary, rejects, rows, filtered = self.settings.new(), Rejects(), 0, 0
-        for batch in batches:
-            found = self.recipe.apply(
-                with_lists(batch),
-                origin=f"partition {partition} of {FRAME}",
-                rows=np.arange(rows, rows + batch.num_rows),
-                rejects=rejects,
-                on_error=self.on_error,
-            )
-            rows += batch.num_rows
-            filtered += found.filtered
-            summary.update(found.matrix, found.weight)
-        if rows:
-            yield packed(Counted(summary, rows, filtered, rejects))
-
-
-def with_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch whose columns of Spark's vectors have become lists of numbers, as recipes take them.
-
-    >>> vector = {"type": 0, "size": 3, "indices": [1], "values": [5.0]}
-    >>> kind = pa.struct([("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())),
-    ...                   ("values", pa.list_(pa.float64()))])
-    >>> with_lists(pa.record_batch({"v": pa.array([vector, None], kind)})).column("v").to_pylist()
-    [[0.0, 5.0, 0.0], None]
-    """
-    if not any(is_spark_vector(field.type) for field in batch.schema):
-        return batch
-    columns = [
-        _lists(column, name) if is_spark_vector(column.type) else column
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _lists(column: Any, name: str) -> pa.Array:
-    found = as_vectors(column, name)
-    ends = np.concatenate([[0], np.cumsum(np.maximum(found.lengths, 0))]).astype(np.int32)
-    return pa.ListArray.from_arrays(ends, pa.array(found.flat), mask=pa.array(found.lengths < 0))
-
-
-@dataclass(frozen=True)
-class _Meant:
-    """Only the rows that a condition takes, with lists for vectors."""
-
-    where: str | None
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            plain = with_lists(batch)
-            yield plain if self.where is None else plain.filter(pa.array(Where(self.where).mask(plain)))
 
 
 class _Read(NamedTuple):
@@ -207,11 +142,11 @@ def _read(
     size = budget or Budget()
     settings = SummarySettings(max(k, size.k_max), size.rows, size.max_bytes, seed)
     settings.new()  # wrong settings are an error now, not in a worker
-    asked = _Asked(recipe or _spec(features), read, settings, watch)
+    asked = _Asked(recipe or spec_of(features), read, settings, watch)
     if _is_frame(data):
         one, found = _read_frame(data, FRAME, asked)
     elif (table := _table_name(data)) is not None:
-        one, found = _read_frame(_table(_session(spark), table), f"{TABLE}{table}", asked)
+        one, found = _read_frame(table_of(_session(spark), table), f"{TABLE}{table}", asked)
     else:
         one, found = _read_files(_paths(data), spark, asked)
     return _Read(_counted(one, found), found.summary, began)
@@ -254,12 +189,12 @@ def _read_files(paths: Sequence[str | os.PathLike[str]], spark: Any, asked: _Ask
 
 def _read_frame(df: Any, name: str, asked: _Asked) -> tuple[Pass, Counted]:
     spec = asked.recipe.spec if isinstance(asked.recipe, Recipe) else asked.recipe
-    wanted, left_out = _columns_of(df, asked.recipe)
+    wanted, left_out = columns_of(df, asked.recipe)
     chosen = df.select(*[quoted(column) for column in wanted])
     if isinstance(asked.recipe, Recipe):
         first = pa.table({})
     else:
-        first = _first_rows(chosen, spec.where)
+        first = first_rows(chosen, spec.where)
     one = asked.over(open_table(first, name=name, batch_rows=max(first.num_rows, 1)))
     recipe = asked.recipe if isinstance(asked.recipe, Recipe) else learned(one)[1]
     one.left_out = left_out
@@ -269,21 +204,6 @@ def _read_frame(df: Any, name: str, asked: _Asked) -> tuple[Pass, Counted]:
 
 def _session(spark: Any) -> Any:
     return session() if spark is None else spark() if callable(spark) else spark
-
-
-def _table(spark: Any, name: str) -> Any:
-    """A table of Spark's catalogue, which is looked up now."""
-    from pyspark.errors import AnalysisException
-
-    try:
-        df = spark.table(name)
-        df.schema  # noqa: B018 - Connect looks it up only here
-    except AnalysisException as error:
-        said = str(error).splitlines()[0]
-        raise BadInputError(
-            f"cannot be used ({said})", place=f"{TABLE}{name}", remedy="write it as catalog.database.name"
-        ) from error
-    return df
 
 
 def learned(one: Pass) -> tuple[tuple[str, ...], Recipe]:
@@ -296,61 +216,6 @@ def learned(one: Pass) -> tuple[tuple[str, ...], Recipe]:
         batches.close()
     assert one.recipe is not None  # _learned has seen to it
     return columns, one.recipe
-
-
-def _first_rows(chosen: Any, where: str | None) -> pa.Table:
-    """The first block, as files have it: rows that the condition takes, with lists for vectors."""
-    from pyspark.sql import types as t
-
-    fields = [
-        t.StructField(f.name, t.ArrayType(t.DoubleType()) if _is_vector(f.dataType) else f.dataType)
-        for f in chosen.schema.fields
-    ]
-    if where is not None or any(_is_vector(f.dataType) for f in chosen.schema.fields):
-        chosen = chosen.mapInArrow(_Meant(where), t.StructType(fields))
-    with jobs.told():
-        first: pa.Table = chosen.limit(PEEK_ROWS).toArrow()
-    if not first.num_rows:
-        said = "it has no rows" if where is None else f"no row meets the condition {where!r}"
-        raise BadInputError(said, place=FRAME, remedy="check its filter, and the condition")
-    return first
-
-
-def _columns_of(df: Any, recipe: RecipeSpec | Recipe) -> tuple[list[str], tuple[str, ...]]:
-    """The columns to read, and those that could not become features where the choice was ours."""
-    fields = {field.name: field.dataType for field in df.schema.fields}
-    left_out: tuple[str, ...] = ()
-    if isinstance(recipe, Recipe):
-        wanted = list(recipe.columns_needed)
-    else:
-        extra = list(Where(recipe.where).columns) if recipe.where is not None else []
-        extra += [recipe.weight] if recipe.weight else []
-        chosen = recipe.columns
-        if chosen is None:
-            chosen = tuple(name for name, kind in fields.items() if _is_feature(kind))
-            named = {*chosen, *extra, *recipe.one_hot}
-            left_out = tuple(
-                f"{name} ({'text' if kind.typeName() == 'string' else kind.simpleString()})"
-                for name, kind in fields.items()
-                if name not in named
-            )
-        wanted = list(dict.fromkeys((*chosen, *recipe.one_hot, *extra))) or list(fields)
-    for name in wanted:
-        if name not in fields:
-            raise BadInputError.unknown_column(name, list(fields), place=FRAME)
-    return wanted, left_out
-
-
-def _is_feature(kind: Any) -> bool:
-    from pyspark.sql import types as t
-
-    if isinstance(kind, t.ArrayType):
-        kind = kind.elementType
-    return _is_vector(kind) or isinstance(kind, (t.NumericType, t.BooleanType))
-
-
-def _is_vector(kind: Any) -> bool:
-    return type(kind).__name__ == "VectorUDT"
 
 
 def _joined(replies: list[tuple[int, bytes]]) -> Counted:

@@ -17,13 +17,24 @@ def initial_centres(spark: Any, given: Any, *, metric: str) -> NDArray[np.float6
 
     Raises
     ------
-    BadInputError : no model at the path.
+    BadInputError : no model at the path, or one of another metric.
     """
-    centres = _saved(spark, given) if isinstance(given, str) else np.asarray(given, np.float64)
+    centres = _saved(spark, given, metric) if isinstance(given, str) else np.asarray(given, np.float64)
     return unit_rows(centres) if metric == "cosine" else centres
 
 
-def _saved(spark: Any, path: str) -> NDArray[np.float64]:
+def _saved(spark: Any, path: str, metric: str) -> NDArray[np.float64]:
+    centres, theirs = _read(spark, path)
+    if theirs != metric:
+        raise BadInputError(
+            f"the model is {theirs}",
+            place=path,
+            remedy=f'set distanceMeasure="{theirs}", or start from another',
+        )
+    return centres
+
+
+def _read(spark: Any, path: str) -> tuple[NDArray[np.float64], str]:
     from pyspark.errors import PySparkException
 
     from shoal.engines.spark.mllib import read_mllib
@@ -31,16 +42,19 @@ def _saved(spark: Any, path: str) -> NDArray[np.float64]:
     from shoal.model.persistence import MANIFEST, load_model
 
     if (Path(path) / MANIFEST).exists():
-        return load_model(path).centres
+        local = load_model(path)
+        return local.centres, local.metric
     try:
         data = spark.read.parquet(f"{path}/data")
         if "content" in data.columns:
             (row,) = data.where("name = 'model'").collect()
-            return unpack_model(bytes(row["content"]))[0].centres
-        return np.asarray(read_mllib(spark, path)[0], np.float64)
+            saved = unpack_model(bytes(row["content"]))[0]
+            return saved.centres, saved.metric
+        found = read_mllib(spark, path)
     except PySparkException as error:
         raise BadInputError(
             "there is no model",
             place=path,
             remedy="give the path of a model saved by Shoal or by MLlib's KMeans",
         ) from error
+    return found.centres, found.metric

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import BadInputError, DamagedFileError, ShoalError
+from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import ClusterModel
 from shoal.solve.lloyd import Metric
 
@@ -85,7 +86,7 @@ def write_mllib(
     from pyspark.ml.linalg import Vectors, VectorUDT
     from pyspark.sql.types import IntegerType, StructField, StructType
 
-    if model.recipe is not None:
+    if not _takes_vectors(model):
         raise ShoalError(
             "the model scales or encodes columns by its recipe, which MLlib cannot; fit vectors, or score with Shoal"
         )
@@ -147,6 +148,15 @@ def _centres(spark: Any, path: str) -> NDArray[np.float64]:
     if not np.isfinite(centres).all():
         raise BadInputError("a centre is NaN or infinite", place=path, remedy="fit that model again")
     return centres
+
+
+def _takes_vectors(model: ClusterModel) -> bool:
+    """Whether rows are clustered as they are: without scaling, categories or filled gaps."""
+    if model.recipe is None:
+        return True
+    recipe = Recipe.from_dict(dict(model.recipe))
+    plain = not recipe.spec.one_hot and recipe.spec.nulls in ("error", "skip")
+    return plain and bool((recipe.centre == 0).all() and (recipe.scale == 1).all())
 
 
 def _order(ids: NDArray[np.int64]) -> NDArray[np.intp]:

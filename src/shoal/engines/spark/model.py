@@ -87,14 +87,14 @@ class CentreModel(Model, MLWritable, MLReadable):  # type: ignore[misc]
         """Exact weight of the rows of each cluster, in the order of the centres, in one job."""
         return [float(c) for c in measure(df, self._columns(), self.clusterModel.centres).counts]
 
-    def toMLlib(self, path: str, *, overwrite: bool = False) -> None:
+    def toMLlib(self, path: str, *, overwrite: bool = False) -> list[int]:
         """Write the centres as MLlib does, so that ``pyspark.ml.clustering.KMeansModel.load`` scores in the JVM.
 
-        MLlib's predictions are positions in ``clusterCenters()``; see :mod:`shoal.engines.spark.mllib`.
+        Answers the stable id of each of MLlib's predictions: 0, 1, 2, ... until clusters are born or die in an update.
         """
         from shoal.engines.spark.mllib import write_mllib
 
-        write_mllib(
+        ids = write_mllib(
             self._spark(),
             self.clusterModel,
             path,
@@ -102,6 +102,7 @@ class CentreModel(Model, MLWritable, MLReadable):  # type: ignore[misc]
             prediction_col=self.getOrDefault("predictionCol"),
             overwrite=overwrite,
         )
+        return [int(i) for i in ids]
 
     def write(self) -> ModelWriter:
         """A writer with ``save(path)`` and ``overwrite()``."""
