@@ -11,6 +11,7 @@ import pytest
 from shoal.errors import DamagedFileError, ShoalError
 from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance
+from shoal.model.events import Event
 from shoal.model.store import ModelStore
 from shoal.solve.k_means import k_means
 from shoal.summary.coreset import Coreset
@@ -29,7 +30,8 @@ def test_versions_are_numbered_and_the_oldest_leave(tmp_path: Path) -> None:
     assert store.numbers() == [3, 4, 5]
     assert store.load().note == {"n": 4}
     assert store.load(3).model.provenance.rows_seen == 2
-    assert {p.name for p in store.folder.iterdir()} == {f"v0000000{n}" for n in (3, 4, 5)}
+    assert {p.name for p in store.folder.glob("[!.]*")} == {f"v0000000{n}" for n in (3, 4, 5)}
+    assert not list(store.folder.glob(".tmp-*"))
 
 
 def test_the_summary_goes_along(tmp_path: Path) -> None:
@@ -48,6 +50,58 @@ def test_nobodys_version_is_overwritten(tmp_path: Path) -> None:
         store.publish(model(), after=0)
     assert store.publish(model(), after=1) == 2
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_number_that_was_swept_away_is_not_free(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, keep=1)
+    for _ in range(3):
+        store.publish(model())
+    assert store.numbers() == [3]
+    with pytest.raises(FileExistsError, match="is at version 3, not 1"):
+        store.publish(model(), after=1)
+    assert store.numbers() == [3]
+
+
+def test_readers_of_the_newest_never_see_it_go(tmp_path: Path) -> None:
+    """With one version kept, every publish sweeps away what a reader may just have chosen."""
+    store, over = ModelStore(tmp_path, keep=1), threading.Event()
+    store.publish(model(0), Coreset().update(X))
+    wrong: list[BaseException] = []
+    seen = [0]
+
+    def read() -> None:
+        try:
+            while not over.is_set():
+                held = ModelStore(tmp_path).load()
+                assert held.summary is not None
+                seen.append(held.number)
+        except BaseException as error:
+            wrong.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for n in range(40):
+        store.publish(model(n), Coreset().update(X))
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+    assert len(seen) > 1
+
+
+def test_events_are_read_from_the_notes(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "s")
+    assert not store.exists
+    born, grew = Event("born", 1.0, 0, 4.0, 1.0), Event("grew", 2.0, 0, 8.0, 1.0, detail={"before": 0.5})
+    store.publish(model(), note={"events": [born.to_dict()]})
+    store.publish(model())
+    store.publish(model(), note={"events": [grew.to_dict()]})
+    assert store.exists
+    assert store.events() == [(1, born), (3, grew)]
+    assert store.events(since=1) == [(3, grew)]
+    with pytest.raises(ShoalError, match="v00000009 is no version"):
+        store.note(9)
 
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:

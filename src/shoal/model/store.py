@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shoal.errors import DamagedFileError, ShoalError
+from shoal.errors import DamagedFileError, NewerFormatError, ShoalError
 from shoal.model.cluster_model import ClusterModel
+from shoal.model.events import Event
 from shoal.model.persistence import MANIFEST, load_model, load_summary, save_model
 from shoal.summary.coreset import Coreset
 
 _NUMBERED = re.compile(r"v(\d{8,})")
 _NOTE = "note.json"
+_LOCK = ".lock"
 _ABANDONED = 3600.0
 """Seconds after which a version that was never finished is swept away."""
 
@@ -38,7 +42,7 @@ class ModelStore:
     """Versions 1, 2, ... of a model on a file system that renames in one step.
 
     A version is written beside, synced and then renamed, so a reader sees it whole or not at all, and a crash leaves the
-    versions before it.
+    versions before it. Writers take turns for the rename by a lock, which the system opens when its holder dies.
 
     Parameters
     ----------
@@ -60,6 +64,11 @@ class ModelStore:
         if keep < 1:
             raise ShoalError(f"keep={keep} must be at least 1")
         self.folder, self.keep = Path(folder), keep
+
+    @property
+    def exists(self) -> bool:
+        """Whether it holds a version."""
+        return self.latest_number() is not None
 
     def numbers(self) -> list[int]:
         """Versions there are, in order."""
@@ -89,11 +98,11 @@ class ModelStore:
         ----------
         note : plain data for JSON, kept with the version.
         after : the version this one was made from, 0 for none: if another was published since, it is an error, so that
-            nobody's work is overwritten. None: whatever number is free.
+            nobody's work is left out. None: whatever number is next.
 
         Raises
         ------
-        FileExistsError : a version after ``after`` is there already.
+        FileExistsError : ``after`` is no longer the newest.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
@@ -101,11 +110,12 @@ class ModelStore:
             save_model(model, temporary, summary=summary)
             _write_synced(temporary / _NOTE, json.dumps(dict(note or {})).encode())
             temporary.chmod(0o755)
-            number = self._renamed(temporary, after)
+            with self._turn():
+                number = self._renamed(temporary, after)
+                self._tidy()
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        self._tidy()
         return number
 
     def load(self, number: int | None = None, *, with_summary: bool = True) -> Stored:
@@ -123,14 +133,48 @@ class ModelStore:
             folder = self._path(chosen)
             try:
                 return self._read(chosen, with_summary=with_summary)
-            except DamagedFileError as error:
-                raise DamagedFileError(
-                    f"{error} (remove {folder} to go back to the version before)"
-                ) from error
             except (ShoalError, FileNotFoundError) as error:
-                if folder.is_dir() or number is not None:
-                    raise ShoalError(f"{folder} is no version of a model: {error}") from error
-                continue  # swept away while we looked: there are newer ones
+                if number is None and self.latest_number() != chosen:
+                    continue  # it may have been swept away while we looked: there are newer ones
+                if isinstance(error, DamagedFileError):
+                    raise DamagedFileError(
+                        f"{error} (remove {folder} to go back to the version before)"
+                    ) from error
+                if isinstance(error, NewerFormatError):
+                    raise
+                raise ShoalError(f"{folder} is no version of a model: {error}") from error
+
+    def note(self, number: int) -> dict[str, Any]:
+        """What was kept with a version, without reading its model.
+
+        Raises
+        ------
+        ShoalError : there is no such version.
+        DamagedFileError : its note cannot be read.
+        """
+        path = self._path(number) / _NOTE
+        try:
+            note = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise ShoalError(f"{path.parent} is no version of a model: it has no {_NOTE}") from error
+        except ValueError as error:
+            raise DamagedFileError(f"{path} is not valid JSON: {error}") from error
+        if not isinstance(note, dict):
+            raise DamagedFileError(f"{path} holds no note")
+        return note
+
+    def events(self, since: int = 0) -> list[tuple[int, Event]]:
+        """What happened to the clusters, with the version that told it, in order; of the versions that are kept.
+
+        Parameters
+        ----------
+        since : only of versions after this one.
+        """
+        told = []
+        for number in self.numbers():
+            if number > since:
+                told += [(number, Event.from_dict(data)) for data in self.note(number).get("events", ())]
+        return told
 
     def _read(self, number: int, *, with_summary: bool) -> Stored:
         folder = self._path(number)
@@ -138,32 +182,30 @@ class ModelStore:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         has_summary = with_summary and "summary" in manifest["files"]
         summary = load_summary(folder) if has_summary else None
-        try:
-            note = json.loads((folder / _NOTE).read_bytes())
-        except ValueError as error:
-            raise DamagedFileError(f"{folder / _NOTE} is not valid JSON: {error}") from error
-        return Stored(number, model, summary, note)
+        return Stored(number, model, summary, self.note(number))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One writer at a time."""
+        with (self.folder / _LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _renamed(self, temporary: Path, after: int | None) -> int:
-        while True:
-            number = (self.latest_number() or 0) + 1 if after is None else after + 1
-            target = self._path(number)
-            try:
-                if target.exists():
-                    raise FileExistsError(target)
-                temporary.rename(target)
-            except OSError as error:  # a directory with something in it is not replaced
-                if not target.exists():
-                    raise
-                if after is not None:
-                    raise FileExistsError(f"{target} was published meanwhile") from error
-                continue
-            _sync(self.folder)
-            return number
+        newest = self.latest_number() or 0
+        # that the next number is free says nothing: its version may have come and been swept away
+        if after is not None and newest != after:
+            raise FileExistsError(f"{self.folder} is at version {newest}, not {after}")
+        temporary.rename(self._path(newest + 1))
+        _sync(self.folder)
+        return newest + 1
 
     def _tidy(self) -> None:
         for number in self.numbers()[: -self.keep]:
-            shutil.rmtree(self._path(number), ignore_errors=True)
+            # renamed first, so that no reader sees half of it
+            leaving = self.folder / f".tmp-{number}-{os.getpid()}"
+            self._path(number).rename(leaving)
+            shutil.rmtree(leaving, ignore_errors=True)
         for left in self.folder.glob(".tmp-*"):
             try:
                 if time.time() - left.stat().st_mtime > _ABANDONED:

@@ -23,7 +23,6 @@ QUICK = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
-    "spark.default.parallelism": "2",
     "spark.sql.shuffle.partitions": "2",
     # All executors before the first task, so that each worker has one to lose.
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",

@@ -15,9 +15,11 @@ import pyarrow as pa
 from sklearn.datasets import make_blobs
 
 from shoal.engines.spark import lloyd_plan
+from shoal.engines.spark.jobs import NoBarrierError
 from shoal.engines.spark.lloyd_plan import LloydFound, lloyd_fit
 from shoal.engines.spark.lloyd_steps import Sums, next_centres, worst_rows
 from shoal.engines.spark.rows import RowColumns
+from shoal.engines.spark.sessions import barrier_slots
 from shoal.engines.spark.summary_plan import SummarySettings
 from shoal.errors import BadInputError
 from shoal.kernels import accumulate
@@ -105,11 +107,45 @@ def test_bad_rows_and_bad_starts_are_told(spark: Any, way: str) -> None:
         run(frame(spark, X), np.ones((3, 4)), way)
 
 
-def test_where_slots_are_not_told_it_runs_jobs_and_says_so(spark: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(lloyd_plan, "known_slots", lambda session: None)
+@pytest.mark.parametrize("slots", [None, 5])
+def test_where_a_barrier_stage_cannot_run_it_runs_jobs_and_says_so(
+    spark: Any, monkeypatch: Any, slots: int | None
+) -> None:
+    monkeypatch.setattr(lloyd_plan, "barrier_slots", lambda session: slots)  # there are two
     with pytest.warns(UserWarning, match="one job an iteration"):
         found = run(frame(spark, X), X[:3], "auto", max_iter=1)
     assert found.plan == "jobs"
+    with pytest.raises(NoBarrierError, match="barrier stage"):
+        run(frame(spark, X), X[:3], "barrier", max_iter=1)
+
+
+class Session:
+    """A session of other settings than the one of the tests, with ``cores`` slots."""
+
+    def __init__(self, cores: int, **settings: str) -> None:
+        self.cores, self.settings = cores, {n.replace("_", "."): v for n, v in settings.items()}
+        self.conf = self
+
+    def get(self, name: str, default: Any) -> Any:
+        return self.settings.get(name, default)
+
+    def range(self, n: int) -> Any:
+        return self
+
+    select = distinct = lambda self, *columns: self
+
+    def count(self) -> int:
+        return self.cores
+
+
+def test_slots_of_a_barrier_stage(spark: Any) -> None:
+    assert barrier_slots(spark) == 2
+    assert barrier_slots(Session(7, spark_master="spark://h:7077")) == 7
+    assert barrier_slots(Session(7, spark_master="spark://h:7077", spark_task_cpus="2")) == 3
+    yarn = {"spark_master": "yarn", "spark_default_parallelism": "90"}
+    assert barrier_slots(Session(90, **yarn)) is None
+    assert barrier_slots(Session(90, **yarn, spark_executor_instances="5", spark_executor_cores="6")) == 30
+    assert barrier_slots(Session(7, spark_master="yarn", spark_dynamicAllocation_enabled="true")) is None
 
 
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.integers(1, 5))

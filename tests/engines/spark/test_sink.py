@@ -179,9 +179,28 @@ def test_a_new_checkpoint_under_an_old_name_is_not_taken_for_old_batches(tmp_pat
     for n in range(3):
         advance(live, "q", n, batch(n * 10, n * 10 + 10))
     with pytest.raises(
-        ShoalError, match=r"holds batch 2 of query 'q', and now batch 0 comes: .* new checkpoint"
+        ShoalError, match=r"holds batch 2 of query 'q', and now batch 0 of a new checkpoint comes; give"
     ):
         advance(live, "q", 0, batch(100, 200))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_checkpoint_tells_a_new_numbering(tmp_path: Path, number: int) -> None:
+    live = settings(tmp_path)
+    assert advance(live, "q", 0, batch(0, 10), checkpoint="a").version == 1
+    assert advance(live, "q", 0, batch(0, 10), checkpoint="a").version is None
+    with pytest.raises(ShoalError, match=f"now batch {number} of a new checkpoint comes"):
+        advance(live, "q", number, batch(10, 20), checkpoint="b")
+    assert advance(live, "q", 1, batch(10, 20), checkpoint="a").version == 2
+
+
+def test_a_named_stream_with_a_new_checkpoint_is_stopped(spark: Any, tmp_path: Path) -> None:
+    write(tmp_path / "rows", 1)
+    rows = stream(spark, tmp_path / "rows")
+    run(into(rows, tmp_path, "store", query="q"))
+    again = into(rows, tmp_path, "store", query="q").option("checkpointLocation", str(tmp_path / "new"))
+    with pytest.raises(PySparkException, match="batch 0 of a new checkpoint comes"):
+        run(again)
 
 
 def test_another_width_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,9 +51,11 @@ def run(df: Any, work: Work, *, join: Join | None = None, barrier: bool = False)
     BadInputError, ShoalError : as raised in a worker; or a worker that lacks the package or has another release.
     """
     answers = df.mapInArrow(_Task(work, release()), SCHEMA, barrier=barrier)
+    if barrier:  # Spark runs a barrier stage again after a lost worker only where another stage follows
+        answers = answers.repartition(1)
     if join is not None:
         answers = answers.repartition("partition").mapInArrow(_JoinTask(join, release()), SCHEMA)
-    with told():
+    with told(), _one_plan(df.sparkSession) if barrier else nullcontext():
         table = answers.toArrow()
     found = sorted(
         zip(*(table.column(name).to_pylist() for name in _ARROW.names), strict=True),
@@ -82,6 +84,18 @@ def unframed(reply: bytes) -> tuple[Any, bytes]:
 
 
 @contextmanager
+def _one_plan(spark: Any) -> Iterator[None]:
+    """Without adaptive plans: Spark 4 stops the whole context where such a plan has a barrier stage that finds too few slots."""
+    name = "spark.sql.adaptive.enabled"
+    before = spark.conf.get(name)
+    spark.conf.set(name, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(name, before)
+
+
+@contextmanager
 def told() -> Iterator[None]:
     """Turn failures of Python workers into one readable error.
 
@@ -89,15 +103,29 @@ def told() -> Iterator[None]:
     ------
     ShoalError : with the Python part of the failure, and the remedy where it is known.
     """
-    from pyspark.errors import PySparkException
-
     try:
         yield
-    except PySparkException as error:
+    except Exception as error:
+        if not _is_sparks(error):
+            raise
         readable = _readable(str(error))
         if readable is None:
             raise
         raise readable from None
+
+
+class NoBarrierError(ShoalError):
+    """Spark cannot run all partitions at the same time."""
+
+
+_NO_BARRIER = re.compile(r"SPARK-248(?:19|20)|SPARK-24942|barrier stage that requires more slots")
+
+
+def _is_sparks(error: Exception) -> bool:
+    """Whether Spark raised it; classic ``toArrow`` lets the bridge's own error through."""
+    from pyspark.errors import PySparkException
+
+    return isinstance(error, PySparkException) or type(error).__module__.partition(".")[0] == "py4j"
 
 
 @dataclass(frozen=True)
@@ -170,7 +198,7 @@ def _error(message: bytes) -> ShoalError:
 
 _REMEDY = (
     "install shoal on every worker and set PYSPARK_PYTHON to that interpreter, or ship the environment with "
-    "--archives (docs/spark.md)"
+    "--archives (docs/spark_cluster.md)"
 )
 
 
@@ -180,6 +208,10 @@ def _readable(text: str) -> ShoalError | None:
     >>> str(_readable("... ModuleNotFoundError: No module named 'shoal'"))[:46]
     "Spark's workers cannot import 'shoal'; install"
     """
+    if _NO_BARRIER.search(text):
+        return NoBarrierError(
+            "Spark cannot run all tasks of a barrier stage at the same time (too few slots, or dynamic allocation)"
+        )
     missing = re.search(r"No module named '((?:shoal|numpy|pyarrow|scipy|sklearn|safetensors)[\w.]*)'", text)
     if missing:
         return ShoalError(f"Spark's workers cannot import {missing.group(1)!r}; {_REMEDY}")
@@ -191,6 +223,11 @@ def _readable(text: str) -> ShoalError | None:
     ours = re.findall(r"shoal\.errors\.\w+: (.*)", text)
     if ours:
         return ShoalError(ours[-1].strip())
+    if "failed barrier" in text and "Traceback (most" not in text:
+        return ShoalError(
+            "a task of the barrier stage was lost (killed, out of memory, or its machine went); give executors more memory "
+            "(spark.executor.pyspark.memory) or use more partitions"
+        )
     if "Traceback (most recent call last)" in text:
         python = text[text.index("Traceback") :].split("\n SQLSTATE")[0].split("\n\tat ")[0]
         return ShoalError(f"a Spark worker failed:\n{python[-3000:].strip()}")

@@ -113,43 +113,53 @@ class Told(NamedTuple):
     events: list[Event]
 
 
-def advance(settings: LiveSettings, query: str, batch: int | None, found: Summarised | None) -> Told:
+def advance(
+    settings: LiveSettings,
+    query: str,
+    batch: int | None,
+    found: Summarised | None,
+    *,
+    checkpoint: str | None = None,
+) -> Told:
     """Merge a batch into the newest version and publish the next one.
 
     Parameters
     ----------
     query : names the stream; only its own batches are compared.
     batch : its number; one that is there already is not counted again. None: always counted.
+    checkpoint : names the numbering of the batches, where it is known: Spark starts at 0 again with every new checkpoint.
 
     Raises
     ------
-    ShoalError : a batch older than the last of that query, as after a new checkpoint under an old name; rows or settings that
-        do not fit the store.
+    ShoalError : a batch older than the last of that query, or of another checkpoint; rows or settings that do not fit the
+        store.
     """
     store = ModelStore(settings.path, settings.keep)
     while True:
         newest = store.latest_number()
         held = None if newest is None else store.load(newest)
-        if _was_counted(held, query, batch, settings.path):
-            return Told(None, [])
+        if held is not None:
+            _check_numbering(held, query, batch, checkpoint, settings.path)
+            if batch is not None and batch == held.note.get("queries", {}).get(query):
+                return Told(None, [])
         if found is None or found.summary.is_empty:
             return Told(None, [])
         try:
-            return _published(store, settings, held, query, batch, found)
+            return _published(store, settings, held, query, batch, found, checkpoint)
         except FileExistsError:
             continue  # another stream was quicker: merge with what it made
 
 
-def _was_counted(held: Stored | None, query: str, batch: int | None, path: str) -> bool:
-    last = None if held is None else held.note.get("queries", {}).get(query)
-    if batch is None or last is None or batch > last:
-        return False
-    if batch == last:
-        return True
-    raise ShoalError(
-        f"{path} holds batch {last} of query {query!r}, and now batch {batch} comes: the stream has a new checkpoint; give it "
-        'another name with .option("query", "...") if its rows are new, or go on from the old checkpoint'
-    )
+def _check_numbering(held: Stored, query: str, batch: int | None, checkpoint: str | None, path: str) -> None:
+    """That batches of a query are still numbered by the checkpoint that numbered those before."""
+    last, before = held.note.get("queries", {}).get(query), held.note.get("checkpoints", {}).get(query)
+    if batch is None or last is None:
+        return
+    if batch < last or (None not in (checkpoint, before) and checkpoint != before):
+        raise ShoalError(
+            f"{path} holds batch {last} of query {query!r}, and now batch {batch} of a new checkpoint comes; give the "
+            'stream another name with .option("query", "...") if its rows are new, or go on from the old checkpoint'
+        )
 
 
 def _published(
@@ -159,6 +169,7 @@ def _published(
     query: str,
     batch: int | None,
     found: Summarised,
+    checkpoint: str | None,
 ) -> Told:
     summary, rejects, note = found.summary, found.rejects, {}
     if held is not None:
@@ -182,9 +193,9 @@ def _published(
         rejects=rejects,
         sources=(f"Spark query {query}",),
     )
-    queries = note.get("queries", {}) | ({} if batch is None else {query: batch})
     told = {
-        "queries": queries,
+        "queries": note.get("queries", {}) | ({} if batch is None else {query: batch}),
+        "checkpoints": note.get("checkpoints", {}) | ({} if checkpoint is None else {query: checkpoint}),
         "query": query,
         "batch": batch,
         "rows": found.summary.count,

@@ -19,6 +19,7 @@ from shoal.engines.spark.lloyd_steps import (
     Floats,
     Sums,
     candidates_from_bytes,
+    candidates_needed,
     candidates_to_bytes,
     check_width,
     next_centres,
@@ -29,7 +30,7 @@ from shoal.engines.spark.lloyd_steps import (
     worst_rows,
 )
 from shoal.engines.spark.rows import RowColumns, RowReader
-from shoal.engines.spark.sessions import known_slots
+from shoal.engines.spark.sessions import barrier_slots
 from shoal.engines.spark.summary_plan import Summarised, SummarySettings, no_rows, solved, summarise
 from shoal.errors import Rejects
 from shoal.kernels import accumulate, nearest
@@ -80,22 +81,46 @@ def lloyd_fit(
     start : (k, d); None: what the summary of the same read says.
     tol : stop when the squared move of the centres is at most ``tol`` times the mean variance of the columns.
     way : ``barrier`` shuffles the rows once into as many partitions as tasks run at a time and keeps them there; ``jobs``
-        sends one job an iteration; ``auto`` takes ``jobs`` where the number of slots cannot be told.
+        sends one job an iteration; ``auto`` takes ``jobs`` where a barrier stage cannot run, with a warning.
     known : the summary, if there was a pass already; ``jobs`` makes one otherwise.
 
     Raises
     ------
     BadInputError : rows that cannot be used, fewer that differ than clusters, centres of another width.
     """
-    n = known_slots(df.sparkSession) if way != "jobs" else None
-    if way == "auto" and n is None:
-        warnings.warn(
-            "the session does not tell how many tasks run at a time, so exact Lloyd runs one job an iteration; set "
-            "spark.default.parallelism, or spark.executor.instances and spark.executor.cores, for the faster barrier stage",
-            stacklevel=4,
-        )
-    if n is None:
+    if way == "jobs":
         return _by_jobs(df, columns, k, settings, start, metric, max_iter, tol, known)
+    n = barrier_slots(df.sparkSession)
+    if n is not None:
+        try:
+            return _by_barrier(df, columns, k, settings, start, metric, max_iter, tol, n)
+        except jobs.NoBarrierError:
+            if way == "barrier":
+                raise
+    elif way == "barrier":
+        raise jobs.NoBarrierError(_NO_BARRIER)
+    warnings.warn(f"{_NO_BARRIER}, so exact Lloyd runs one job an iteration; {_REMEDY}", stacklevel=4)
+    return _by_jobs(df, columns, k, settings, start, metric, max_iter, tol, known)
+
+
+_NO_BARRIER = "the session allows no barrier stage, or does not tell how many tasks run at a time"
+_REMEDY = (
+    "for the faster barrier stage turn off dynamic allocation, and set spark.executor.instances and "
+    "spark.executor.cores or leave spark.default.parallelism unset"
+)
+
+
+def _by_barrier(
+    df: Any,
+    columns: RowColumns,
+    k: int,
+    settings: SummarySettings,
+    start: Floats | None,
+    metric: Metric,
+    max_iter: int,
+    tol: float,
+    n: int,
+) -> LloydFound:
     work = StageWork(columns, settings, k, start, metric, max_iter, tol, secrets.token_hex(16), KEPT_NUMBERS)
     rows = select_rows(df, columns).repartition(n)
     replies = jobs.run(rows, work, barrier=True)
@@ -177,8 +202,8 @@ def _by_jobs(
         for iteration in range(1, max_iter + 1):
             found = _sums(rows, SumsWork(columns, C, before))
             candidates: list[Candidate] = []
-            if not found.counts.all():
-                worst = WorstWork(columns, C, int((found.counts <= 0).sum()))
+            if most := candidates_needed(found):
+                worst = WorstWork(columns, C, most)
                 candidates = [
                     c for _, r in jobs.run(rows, worst) for c in candidates_from_bytes(r, C.shape[1])
                 ]

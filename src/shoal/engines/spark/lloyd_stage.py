@@ -15,6 +15,7 @@ from shoal.engines.spark.lloyd_steps import (
     Floats,
     Sums,
     candidates_from_bytes,
+    candidates_needed,
     candidates_to_bytes,
     check_width,
     next_centres,
@@ -112,7 +113,7 @@ class StageWork:
         rest = rest_of(known.summary.totals, self.tol)
         steps: list[Step] = []
         trajectory: list[Floats] = []
-        converged = self.max_iter == 0
+        converged = False
         while len(steps) < self.max_iter and not converged:
             star.share(_MOVE + C.tobytes())
             found = self._summed(star.gather(rows.sums(C).to_bytes()))
@@ -167,11 +168,11 @@ class StageWork:
 
     def _worst(self, star: Star, rows: _Rows, C: Floats, found: Sums) -> list[Candidate]:
         """Rows for empty clusters, if there are any."""
-        empty = int((found.counts <= 0).sum())
-        if not empty:
+        most = candidates_needed(found)
+        if not most:
             return []
-        star.share(_WORST + str(empty).encode())
-        replies = star.gather(candidates_to_bytes(rows.worst(C, empty)))
+        star.share(_WORST + str(most).encode())
+        replies = star.gather(candidates_to_bytes(rows.worst(C, most)))
         return [c for reply in replies for c in candidates_from_bytes(reply, C.shape[1])]
 
 

@@ -87,6 +87,12 @@ def worst_rows(X: NDArray[Any], weights: Floats | None, centres: Floats, most: i
     ]
 
 
+def candidates_needed(found: Sums) -> int:
+    """Rows that each part must offer: one for every empty cluster, and one for every cluster that cannot spare its last."""
+    empty = int((found.counts <= 0).sum())
+    return empty + len(found.counts) if empty else 0
+
+
 def candidates_to_bytes(found: list[Candidate]) -> bytes:
     """float64: cost, label, weight and row of each."""
     flat = [np.concatenate([[c.cost, c.label, c.weight], c.row]) for c in found]

@@ -99,6 +99,7 @@ class Star:
                 peer.close()
                 continue
             peer.settimeout(self._patience)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             found[rank] = peer
         return [found[rank] for rank in range(1, self.ranks)]
 

@@ -74,6 +74,34 @@ def known_slots(spark: Any) -> int | None:
     return slots_of(lambda name: spark.conf.get(name, None))
 
 
+def barrier_slots(spark: Any) -> int | None:
+    """Tasks that a barrier stage may have; None where it cannot run, or the settings hide how many.
+
+    Too many would make Spark wait ten minutes before it says so. ``spark.default.parallelism`` is no help: it is usually
+    set to several tasks for each slot, and hides the number of slots that a range's partitions tell otherwise.
+    """
+    from pyspark.sql.functions import spark_partition_id
+
+    def setting(name: str) -> str | None:
+        found: str | None = spark.conf.get(name, None)
+        return found
+
+    local = re.fullmatch(r"local(?:\[(\d+|\*).*\])?", setting("spark.master") or "")
+    dynamic = (setting("spark.dynamicAllocation.enabled") or "").lower() == "true"
+    if dynamic and not local:
+        return None
+    if local and local[1] != "*":
+        cores = int(local[1] or 1)
+    elif setting("spark.default.parallelism") or setting("spark.sql.leafNodeDefaultParallelism"):
+        instances, each = setting("spark.executor.instances"), setting("spark.executor.cores")
+        if not (instances and each):
+            return None
+        cores = int(instances) * int(each)
+    else:
+        cores = int(spark.range(100_000).select(spark_partition_id()).distinct().count())
+    return cores // int(setting("spark.task.cpus") or 1) or None
+
+
 def slots_of(setting: Callable[[str], str | None]) -> int | None:
     """The same from a function that looks up a setting.
 

@@ -92,7 +92,9 @@ class _Sink:
             return Summary(error=str(error))
         return Summary(packed(summary, reader.rejects) if reader.rows else b"")
 
-    def take(self, messages: list[Summary | None], query: str, batch: int | None) -> None:
+    def take(
+        self, messages: list[Summary | None], query: str, batch: int | None, checkpoint: str | None = None
+    ) -> None:
         """Merge what the tasks of a batch found into the store; runs on the driver.
 
         Raises
@@ -103,7 +105,8 @@ class _Sink:
         for message in found:
             if message.error:
                 raise BadInputError(message.error)
-        advance(self.settings, query, batch, joined(m.content for m in found if m.content))
+        summarised = joined(m.content for m in found if m.content)
+        advance(self.settings, query, batch, summarised, checkpoint=checkpoint)
 
 
 class StreamSink(_Sink, DataSourceStreamArrowWriter):  # type: ignore[misc]
@@ -119,7 +122,7 @@ class StreamSink(_Sink, DataSourceStreamArrowWriter):  # type: ignore[misc]
 
     def commit(self, messages: list[Summary | None], batchId: int) -> None:
         """All tasks of a batch are done."""
-        self.take(messages, query_name(self.settings), batchId)
+        self.take(messages, query_name(self.settings), batchId, checkpoint_id(self.settings))
 
     def abort(self, messages: list[Summary | None], batchId: int) -> None:
         """A task failed; nothing was counted."""
@@ -138,12 +141,15 @@ class BatchSink(_Sink, DataSourceArrowWriter):  # type: ignore[misc]
 
 def query_name(settings: LiveSettings) -> str:
     """What names a stream for ever: the name it was given, or the id that Spark keeps in its checkpoint."""
-    if settings.query is not None:
-        return settings.query
-    place = str(settings.checkpoint)
-    local = Path(place.removeprefix("file://").removeprefix("file:"))
-    metadata = local / "metadata"
+    return settings.query or checkpoint_id(settings) or str(settings.checkpoint)
+
+
+def checkpoint_id(settings: LiveSettings) -> str | None:
+    """The id in a checkpoint; None if there is none, or it is on another file system."""
+    if settings.checkpoint is None:
+        return None
+    local = Path(settings.checkpoint.removeprefix("file://").removeprefix("file:"))
     try:
-        return metadata.read_text().strip()[:200] or place
-    except OSError:  # on another file system: the place itself
-        return place
+        return (local / "metadata").read_text().strip()[:200] or None
+    except OSError:
+        return None
