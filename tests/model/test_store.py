@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import shoal
 from shoal.errors import DamagedFileError, ShoalError
 from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance
@@ -40,6 +41,9 @@ def test_the_summary_goes_along(tmp_path: Path) -> None:
     held = store.load()
     assert held.summary is not None
     assert held.summary.to_bytes() == summary.to_bytes()
+    opened = shoal.load(tmp_path)
+    assert opened.model.version == held.model.version
+    assert opened.summary.to_bytes() == summary.to_bytes()
     assert store.load(with_summary=False).summary is None
 
 
@@ -92,12 +96,12 @@ def test_readers_of_the_newest_never_see_it_go(tmp_path: Path) -> None:
 
 def test_events_are_read_from_the_notes(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "s")
-    assert not store.exists
+    assert store.latest_number() is None
     born, grew = Event("born", 1.0, 0, 4.0, 1.0), Event("grew", 2.0, 0, 8.0, 1.0, detail={"before": 0.5})
     store.publish(model(), note={"events": [born.to_dict()]})
     store.publish(model())
     store.publish(model(), note={"events": [grew.to_dict()]})
-    assert store.exists
+    assert store.latest_number() is not None
     assert store.events() == [(1, born), (3, grew)]
     assert store.events(since=1) == [(3, grew)]
     with pytest.raises(ShoalError, match="v00000009 is no version"):

@@ -23,6 +23,7 @@ from shoal.model.events import Event
 from shoal.model.identity import follow
 from shoal.model.packed_folder import is_packed_folder, load_packed_folder
 from shoal.model.persistence import load_both, save_model
+from shoal.model.store import ModelStore
 from shoal.solve.choose_k import KChoice, choose_k
 from shoal.solve.k_means import k_means
 from shoal.solve.lloyd import Metric, Solution
@@ -248,7 +249,7 @@ def sweep_summary(
 
 
 def load(path: str | os.PathLike[str]) -> Clustering:
-    """Read a clustering saved by any engine, or the state of a stream as of its last checkpoint.
+    """Read a clustering saved by any engine, the state of a stream as of its last checkpoint, or a store's newest version.
 
     Raises
     ------
@@ -259,7 +260,10 @@ def load(path: str | os.PathLike[str]) -> Clustering:
     folder = Path(path)
     if is_stream_state(folder):
         return load_stream(folder)
-    return Clustering(*(load_packed_folder(folder) if is_packed_folder(folder) else load_both(folder)))
+    if is_packed_folder(folder):
+        return Clustering(*load_packed_folder(folder))
+    newest = ModelStore(folder).latest_number() if folder.is_dir() else None
+    return Clustering(*load_both(folder if newest is None else ModelStore(folder).path(newest)))
 
 
 def open_data(data: Any, read: ReadOptions, *, text_columns: frozenset[str] = frozenset()) -> Source:

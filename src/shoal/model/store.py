@@ -65,11 +65,6 @@ class ModelStore:
             raise ShoalError(f"keep={keep} must be at least 1")
         self.folder, self.keep = Path(folder), keep
 
-    @property
-    def exists(self) -> bool:
-        """Whether it holds a version."""
-        return self.latest_number() is not None
-
     def numbers(self) -> list[int]:
         """Versions there are, in order."""
         try:
@@ -130,7 +125,7 @@ class ModelStore:
             chosen = self.latest_number() if number is None else number
             if chosen is None:
                 raise ShoalError(f"{self.folder} holds no model yet")
-            folder = self._path(chosen)
+            folder = self.path(chosen)
             try:
                 return self._read(chosen, with_summary=with_summary)
             except (ShoalError, FileNotFoundError) as error:
@@ -152,7 +147,7 @@ class ModelStore:
         ShoalError : there is no such version.
         DamagedFileError : its note cannot be read.
         """
-        path = self._path(number) / _NOTE
+        path = self.path(number) / _NOTE
         try:
             note = json.loads(path.read_bytes())
         except FileNotFoundError as error:
@@ -177,7 +172,7 @@ class ModelStore:
         return told
 
     def _read(self, number: int, *, with_summary: bool) -> Stored:
-        folder = self._path(number)
+        folder = self.path(number)
         model = load_model(folder)
         manifest = json.loads((folder / MANIFEST).read_bytes())
         has_summary = with_summary and "summary" in manifest["files"]
@@ -196,7 +191,7 @@ class ModelStore:
         # that the next number is free says nothing: its version may have come and been swept away
         if after is not None and newest != after:
             raise FileExistsError(f"{self.folder} is at version {newest}, not {after}")
-        temporary.rename(self._path(newest + 1))
+        temporary.rename(self.path(newest + 1))
         _sync(self.folder)
         return newest + 1
 
@@ -204,7 +199,7 @@ class ModelStore:
         for number in self.numbers()[: -self.keep]:
             # renamed first, so that no reader sees half of it
             leaving = self.folder / f".tmp-{number}-{os.getpid()}"
-            self._path(number).rename(leaving)
+            self.path(number).rename(leaving)
             shutil.rmtree(leaving, ignore_errors=True)
         for left in self.folder.glob(".tmp-*"):
             try:
@@ -213,7 +208,8 @@ class ModelStore:
             except OSError:
                 continue
 
-    def _path(self, number: int) -> Path:
+    def path(self, number: int) -> Path:
+        """The directory of a version, which is a model as any other."""
         return self.folder / f"v{number:08d}"
 
 

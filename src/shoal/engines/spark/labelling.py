@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from shoal.engines.spark.columns import checked_schema, quoted
+from shoal.engines.spark.columns import checked_schema, plain_column, quoted
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError
 from shoal.model.cluster_model import ClusterModel
@@ -43,7 +43,7 @@ def with_labels(
             )
     label = F.arrow_udf(labeller(model, need), _LABEL)
     made = F.col("_shoal")
-    labelled = df.withColumn("_shoal", label(*[F.col(quoted(name)) for name in need.features]))
+    labelled = df.withColumn("_shoal", label(*[plain_column(df, name) for name in need.features]))
     if need.invalid == "skip" and not keep_invalid:
         labelled = labelled.where(made.getField("cluster").isNotNull())
     ours = [made.getField(field).alias(name) for field, name in wanted]

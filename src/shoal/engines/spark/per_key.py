@@ -12,7 +12,7 @@ from typing import Any
 
 from pyspark.sql.types import StructType
 
-from shoal.engines.spark.columns import checked_schema, quoted
+from shoal.engines.spark.columns import checked_schema, plain_column
 from shoal.engines.spark.key_groups import LABELS, TURN, Labelling, by_key, with_models
 from shoal.engines.spark.key_task import RESULT, TooFew, key_schema, keys_of, nullable, task_of
 from shoal.engines.spark.rows import RowColumns
@@ -61,7 +61,7 @@ def fit_per_key(
         labelled = assign_per_key(df, models, "tenant", RowColumns(("features",)))
     """
     task = task_of(df, key_cols, k, columns, settings, metric, too_few, keep_summary)
-    rows = df.select(*[quoted(name) for name in dict.fromkeys((*task.keys, *columns.names()))])
+    rows = df.select(*[plain_column(df, name) for name in dict.fromkeys((*task.keys, *columns.names()))])
     return by_key(rows, task.keys, task.fit_group, _result(df, task.keys))
 
 
@@ -100,7 +100,7 @@ def update_per_key(
         models = update_per_key(models, today, "tenant", 4, RowColumns(("features",)))
     """
     task = task_of(df, key_cols, k, columns, settings, metric, too_few, True)
-    rows = df.select(*[quoted(name) for name in dict.fromkeys((*task.keys, *columns.names()))])
+    rows = df.select(*[plain_column(df, name) for name in dict.fromkeys((*task.keys, *columns.names()))])
     both = with_models(rows, models_df, task.keys)
     return by_key(both, task.keys, task.update_group, _result(df, task.keys), first=TURN)
 

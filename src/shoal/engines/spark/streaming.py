@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from shoal.engines.spark.columns import checked_schema, quoted
+from shoal.engines.spark.columns import checked_schema, plain_column, quoted
 from shoal.engines.spark.live import LiveSettings, advance
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.engines.spark.summary_plan import summarise
@@ -62,7 +62,7 @@ def label_stream(
             )
     label = F.arrow_udf(newest_labeller(store, columns), _LABEL)
     made = F.col("_shoal")
-    labelled = df.withColumn("_shoal", label(*[F.col(quoted(name)) for name in features]))
+    labelled = df.withColumn("_shoal", label(*[plain_column(df, name) for name in features]))
     ours = [made.getField(field).alias(name) for field, name in zip(_FIELDS, names, strict=True)]
     return labelled.select(*[F.col(quoted(name)) for name in df.columns], *ours)
 
