@@ -12,7 +12,7 @@ demo: $(VENV)/installed  ## Cluster real data: one pass, which k, labels, pictur
 	$(BIN)/shoal demo --out demo-out
 
 test: $(VENV)/test-installed  ## Install what is needed and run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/test-installed  ## Format, style, types, layers
 	$(BIN)/ruff format --check .

@@ -10,6 +10,14 @@ import pytest
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'shoal[spark]'")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share the session run in one process, whatever the number of processes."""
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("spark"))
+
+
 MODE = os.environ.get("SHOAL_TEST_SPARK", "classic")
 
 

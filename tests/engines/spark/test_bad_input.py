@@ -1,5 +1,6 @@
 """What cannot be clustered is told on the driver in one line: the column and the remedy, and no Java."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,8 @@ import pyarrow as pa
 import pytest
 
 pytest.importorskip("pyspark")
+
+from pyspark import cloudpickle
 
 from shoal.engines.spark import KMeans, jobs
 from shoal.errors import BadInputError, ShoalError
@@ -58,11 +61,7 @@ def test_transform_of_a_bad_row_says_why(spark: Any) -> None:
 
 
 def test_partitions_of_different_widths(spark: Any) -> None:
-    one, other = (
-        spark.createDataFrame([(r,) for r in rows], "v array<double>").coalesce(1)
-        for rows in (GOOD, [[1.0, 2.0, 3.0]])
-    )
-    df = one.union(other)
+    df = frame(spark, GOOD, 2).union(frame(spark, [[1.0, 2.0, 3.0]] * 4, 2))  # single ones would become one
     with pytest.raises(BadInputError, match=r"some rows have \d numbers, others \d"):
         fit(df)
 
@@ -107,6 +106,7 @@ class Fails:
 
 
 def test_an_unexpected_failure_shows_its_python_only(spark: Any) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers have no tests to import
     with pytest.raises(ShoalError, match="disk on fire") as caught:
         jobs.run(frame(spark, GOOD, 1), Fails())
     assert "java" not in str(caught.value)
