@@ -15,8 +15,7 @@ pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'sh
 from tests.engines.spark import cluster_job as job
 from tests.engines.spark.cluster import ROOT, Cluster, family, left, listening
 
-from shoal.engines.spark.rows import RowBatch
-from shoal.engines.spark.summary_plan import SummarySettings, fill, solved
+from shoal.engines.shares import RowBatch, SummarySettings, fill, solved
 from shoal.solve.lloyd import lloyd
 
 JOB = ROOT / "tests" / "engines" / "spark" / "cluster_job.py"

@@ -14,13 +14,13 @@ pytest.importorskip("pyspark")
 import pyarrow as pa
 from sklearn.datasets import make_blobs
 
+from shoal.engines.shares import SummarySettings
 from shoal.engines.spark import lloyd_plan
 from shoal.engines.spark.jobs import NoBarrierError
 from shoal.engines.spark.lloyd_plan import LloydFound, lloyd_fit
 from shoal.engines.spark.lloyd_steps import Sums, next_centres, worst_rows
 from shoal.engines.spark.rows import RowColumns
 from shoal.engines.spark.sessions import barrier_slots
-from shoal.engines.spark.summary_plan import SummarySettings
 from shoal.errors import BadInputError
 from shoal.kernels import accumulate
 from shoal.solve.lloyd import lloyd

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from shoal.engines.shares import SummarySettings, solved
 from shoal.engines.spark.key_groups import Group
 from shoal.engines.spark.key_task import KeyTask, per_key_settings
 from shoal.engines.spark.per_key import assign_per_key, fit_per_key, update_per_key
 from shoal.engines.spark.per_key_stream import ROCKSDB, KeyLearner, _plain, stream_per_key
 from shoal.engines.spark.rows import RowColumns
-from shoal.engines.spark.summary_plan import SummarySettings, solved
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.packed import pack_model, unpack_model

@@ -9,8 +9,9 @@ pytest.importorskip("pyspark")
 
 from sklearn.datasets import make_blobs
 
+from shoal.engines.shares import KEY, SummarySettings, ordered, solved
 from shoal.engines.spark import KMeans, RowColumns
-from shoal.engines.spark.summary_plan import KEY, SummarySettings, ordered, solved, summarise
+from shoal.engines.spark.summary_plan import summarise
 from shoal.summary.coreset import Coreset
 
 X = make_blobs(6000, 3, centers=8, random_state=1)[0]

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.errors import PySparkException
 
+from shoal.engines.shares import KEY, Summarised, SummarySettings
 from shoal.engines.spark import batch_learner, label_stream, register
 from shoal.engines.spark.live import LiveSettings, advance
 from shoal.engines.spark.rows import RowColumns
-from shoal.engines.spark.summary_plan import KEY, Summarised, SummarySettings
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.store import ModelStore
 from shoal.summary.coreset import Coreset

@@ -15,8 +15,8 @@ import pytest
 
 pytest.importorskip("pyspark")
 
+from shoal.engines.shares import SummarySettings, fill
 from shoal.engines.spark.rows import RowColumns, RowReader
-from shoal.engines.spark.summary_plan import SummarySettings, fill
 from shoal.model.store import ModelStore
 
 pytestmark = pytest.mark.slow

@@ -13,6 +13,7 @@ from pyspark import keyword_only
 from pyspark.ml import Estimator
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 
+from shoal.engines.shares import framed, unframed
 from shoal.engines.spark import jobs
 from shoal.engines.spark.building import Built, built
 from shoal.engines.spark.columns import select_rows
@@ -62,7 +63,7 @@ class TreeWork:
             if len(rows.X):
                 tree.update(rows.X, rows.weights, times=rows.times)
         if reader.rows:
-            yield jobs.framed(reader.rejects.to_dict(), tree.to_bytes())
+            yield framed(reader.rejects.to_dict(), tree.to_bytes())
 
 
 @with_accessors
@@ -165,7 +166,7 @@ def grown(df: Any, columns: RowColumns, settings: TreeSettings) -> tuple[CFTree,
     settings.new()  # wrong settings are an error now, not in a worker
     tree, rejects = settings.new(), Rejects()
     for _, reply in jobs.run(select_rows(df, columns), TreeWork(columns, settings)):
-        refused, content = jobs.unframed(reply)
+        refused, content = unframed(reply)
         other = CFTree.from_bytes(content)
         widths = tree.n_features, other.n_features
         if None not in widths and widths[0] != widths[1]:

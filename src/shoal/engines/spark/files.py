@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from shoal.engines.spark import jobs
-from shoal.engines.spark.summary_plan import SummarySettings
+from shoal.engines.shares import SummarySettings, framed, unframed
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.features.recipe import Recipe
 from shoal.sources.files import FileSource, format_of
@@ -279,12 +278,12 @@ class JoinCounted:
 def packed(found: Counted) -> bytes:
     """A reply: the counts, and the summary's own bytes."""
     told = {"rows": found.rows, "filtered": found.filtered, "rejects": found.rejects.to_dict()}
-    return jobs.framed(told, found.summary.to_bytes())
+    return framed(told, found.summary.to_bytes())
 
 
 def unpacked(reply: bytes) -> Counted:
     """Inverse of :func:`packed`."""
-    told, content = jobs.unframed(reply)
+    told, content = unframed(reply)
     rejects = Rejects.from_dict(told["rejects"])
     return Counted(Coreset.from_bytes(content), told["rows"], told["filtered"], rejects)
 

@@ -26,12 +26,12 @@ from shoal.engines.local import (
     sweep_summary,
 )
 from shoal.engines.reading import Pass, Progress, read_ahead
+from shoal.engines.shares import SummarySettings
 from shoal.engines.spark import jobs
 from shoal.engines.spark.columns import quoted
 from shoal.engines.spark.files import Counted, FilePart, FilesWork, JoinCounted, joined, tasks_of
 from shoal.engines.spark.frames import FRAME, TABLE, FrameWork, columns_of, first_rows, table_of
 from shoal.engines.spark.sessions import session, slots
-from shoal.engines.spark.summary_plan import SummarySettings
 from shoal.errors import BadInputError, ShoalError
 from shoal.features.recipe import Recipe
 from shoal.features.spec import RecipeSpec

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from shoal.engines.shares import SummarySettings
 from shoal.engines.spark import jobs
 from shoal.engines.spark.files import Counted, packed
 from shoal.engines.spark.rows import as_vectors, is_spark_vector
-from shoal.engines.spark.summary_plan import SummarySettings
 from shoal.errors import BadInputError, Rejects
 from shoal.features.recipe import Recipe
 from shoal.features.spec import OnError, RecipeSpec

@@ -67,22 +67,6 @@ def run(df: Any, work: Work, *, join: Join | None = None, barrier: bool = False)
     return [(partition, reply) for partition, _, reply in found]
 
 
-def framed(told: Any, content: bytes) -> bytes:
-    """A reply of plain data and bytes: the length of the data as JSON, the JSON, the bytes.
-
-    >>> unframed(framed({"rows": 2}, b"xy"))
-    ({'rows': 2}, b'xy')
-    """
-    text = json.dumps(told).encode()
-    return len(text).to_bytes(8, "little") + text + content
-
-
-def unframed(reply: bytes) -> tuple[Any, bytes]:
-    """Inverse of :func:`framed`."""
-    start = 8 + int.from_bytes(reply[:8], "little")
-    return json.loads(reply[8:start]), reply[start:]
-
-
 @contextmanager
 def _one_plan(spark: Any) -> Iterator[None]:
     """Without adaptive plans: Spark 4 stops the whole context where such a plan has a barrier stage that finds too few slots."""

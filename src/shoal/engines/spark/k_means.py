@@ -13,12 +13,13 @@ from pyspark.ml import Estimator
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 
 from shoal.engines.local import Clustering, sweep_summary
+from shoal.engines.shares import Summarised, ordered, solved
 from shoal.engines.spark.building import Built, Exact, built, on_points
 from shoal.engines.spark.initial import initial_centres
 from shoal.engines.spark.lloyd_plan import lloyd_fit
 from shoal.engines.spark.model import CentreModel
 from shoal.engines.spark.params import KMeansParams, with_accessors
-from shoal.engines.spark.summary_plan import Summarised, ordered, solved, summarise
+from shoal.engines.spark.summary_plan import summarise
 from shoal.engines.spark.training import TrainingSummary
 from shoal.errors import BadInputError, ShoalError
 from shoal.model.cluster_model import Provenance

@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
+from shoal.engines.shares import RowBatch
 from shoal.engines.spark.columns import quoted
-from shoal.engines.spark.rows import RowBatch, RowColumns, RowReader
+from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError, ShoalError
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.packed import unpack_model

@@ -11,10 +11,10 @@ import pyarrow as pa
 from pyspark.sql.types import StructType
 
 from shoal.engines.local import release
+from shoal.engines.shares import SummarySettings, fill, ordered, solved
 from shoal.engines.spark.columns import checked_schema
 from shoal.engines.spark.key_groups import Group, Key, in_utc
 from shoal.engines.spark.rows import RowColumns, RowReader
-from shoal.engines.spark.summary_plan import SummarySettings, fill, ordered, solved
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance

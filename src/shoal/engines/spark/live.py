@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from shoal.engines.shares import Summarised, SummarySettings, check_widths
 from shoal.engines.spark.building import recipe_of
 from shoal.engines.spark.rows import RowColumns
-from shoal.engines.spark.summary_plan import Summarised, SummarySettings, check_widths
 from shoal.engines.stream.settings import STREAM_ROWS, Span, StreamSettings
 from shoal.engines.stream.successor import Successor
 from shoal.errors import BadInputError, ShoalError

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from shoal.engines.shares import Summarised, SummarySettings, solved
 from shoal.engines.spark import jobs
 from shoal.engines.spark.columns import select_rows
 from shoal.engines.spark.lloyd_stage import StageWork, unpacked_stage
@@ -31,7 +32,7 @@ from shoal.engines.spark.lloyd_steps import (
 )
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.engines.spark.sessions import barrier_slots
-from shoal.engines.spark.summary_plan import Summarised, SummarySettings, no_rows, solved, summarise
+from shoal.engines.spark.summary_plan import no_rows, summarise
 from shoal.errors import Rejects
 from shoal.kernels import accumulate, nearest
 from shoal.solve.lloyd import Metric, Step

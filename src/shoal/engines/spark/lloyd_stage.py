@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from shoal.engines.shares import Summarised, SummarySettings, fill, joined, packed, solved, unpacked
 from shoal.engines.spark.lloyd_steps import (
     Candidate,
     Floats,
@@ -27,16 +28,7 @@ from shoal.engines.spark.lloyd_steps import (
 )
 from shoal.engines.spark.rendezvous import Star
 from shoal.engines.spark.rows import RowColumns, RowReader
-from shoal.engines.spark.summary_plan import (
-    Summarised,
-    SummarySettings,
-    fill,
-    joined,
-    no_rows,
-    packed,
-    solved,
-    unpacked,
-)
+from shoal.engines.spark.summary_plan import no_rows
 from shoal.errors import Rejects, ShoalError
 from shoal.kernels import accumulate
 from shoal.solve.lloyd import Metric, Step

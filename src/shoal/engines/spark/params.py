@@ -17,8 +17,8 @@ from pyspark.ml.param.shared import (
     HasWeightCol,
 )
 
+from shoal.engines.shares import SummarySettings
 from shoal.engines.spark.rows import RowColumns
-from shoal.engines.spark.summary_plan import SummarySettings
 from shoal.engines.stream.settings import Span
 from shoal.errors import BadInputError
 from shoal.solve.lloyd import Metric

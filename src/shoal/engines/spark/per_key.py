@@ -12,11 +12,11 @@ from typing import Any
 
 from pyspark.sql.types import StructType
 
+from shoal.engines.shares import SummarySettings
 from shoal.engines.spark.columns import checked_schema, plain_column
 from shoal.engines.spark.key_groups import LABELS, TURN, Labelling, by_key, with_models
 from shoal.engines.spark.key_task import RESULT, TooFew, key_schema, keys_of, nullable, task_of
 from shoal.engines.spark.rows import RowColumns
-from shoal.engines.spark.summary_plan import SummarySettings
 from shoal.errors import BadInputError
 from shoal.solve.lloyd import Metric
 

@@ -12,11 +12,11 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.streaming import StatefulProcessor
 from pyspark.sql.types import StructType
 
+from shoal.engines.shares import RowBatch, SummarySettings, fill, ordered
 from shoal.engines.spark.columns import quoted
 from shoal.engines.spark.key_groups import LABELS, labels_of
 from shoal.engines.spark.key_task import KeyTask, distinct, key_schema, task_of
-from shoal.engines.spark.rows import RowBatch, RowColumns, RowReader
-from shoal.engines.spark.summary_plan import SummarySettings, fill, ordered
+from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.packed import pack_model, unpack_model

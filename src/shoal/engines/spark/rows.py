@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shoal.engines.shares import RowBatch
 from shoal.errors import BadInputError, Rejects
 from shoal.features.columns import is_number, is_vector, numbers
 from shoal.model.cluster_model import unit_rows
@@ -47,19 +48,6 @@ class RowColumns:
         """Columns to read, each once."""
         extra = (self.weight, self.time, self.id)
         return list(dict.fromkeys((*self.features, *(name for name in extra if name is not None))))
-
-
-class RowBatch(NamedTuple):
-    """The rows of one batch that can be used."""
-
-    X: NDArray[Any]
-    """(n, d) float32 or float64."""
-    weights: NDArray[np.float64] | None
-    times: NDArray[np.float64] | None
-    """(n,) seconds."""
-    ids: NDArray[np.int64] | None
-    kept: NDArray[np.intp]
-    """(n,) positions in the batch."""
 
 
 class RowReader:

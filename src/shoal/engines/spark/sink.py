@@ -19,10 +19,10 @@ from pyspark.sql.datasource import (
     WriterCommitMessage,
 )
 
+from shoal.engines.shares import fill, joined, packed
 from shoal.engines.spark.columns import checked_schema
 from shoal.engines.spark.live import LiveSettings, advance
 from shoal.engines.spark.rows import RowReader
-from shoal.engines.spark.summary_plan import fill, joined, packed
 from shoal.errors import BadInputError, ShoalError
 
 
