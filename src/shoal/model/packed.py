@@ -7,6 +7,7 @@ all, arrays and plain JSON. Nothing is pickled and nothing in it is ever execute
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ _SUMMARY = "summary"
 _PLACE = "the packed model"
 
 
-def pack_model(model: ClusterModel, summary: Coreset | None = None) -> bytes:
-    """One blob of a model and its summary.
+def pack_model(
+    model: ClusterModel, summary: Coreset | None = None, *, note: Mapping[str, Any] | None = None
+) -> bytes:
+    """One blob of a model, its summary, and plain data for JSON that somebody wants to keep with them.
 
     A model that has no version yet, because it was never saved, is given one: it names what the blob says.
 
@@ -43,7 +46,8 @@ def pack_model(model: ClusterModel, summary: Coreset | None = None) -> bytes:
         arrays[_SUMMARY] = np.frombuffer(summary.to_bytes(), np.uint8)
     manifest = manifest_of(model)
     version = model.version or version_of(manifest | {"files": _digests(arrays)})
-    return wire.pack(KIND, {"packed": FORMAT, "manifest": manifest | {"version": version}}, arrays)
+    meta: dict[str, Any] = {"packed": FORMAT, "manifest": manifest | {"version": version}}
+    return wire.pack(KIND, meta | ({} if note is None else {"note": dict(note)}), arrays)
 
 
 def unpack_model(data: bytes) -> tuple[ClusterModel, Coreset | None]:
@@ -64,6 +68,12 @@ def unpack_model(data: bytes) -> tuple[ClusterModel, Coreset | None]:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(f"{_PLACE} cannot be read: {error!r}") from error
+
+
+def unpack_note(data: bytes) -> dict[str, Any]:
+    """What was kept with a model; empty if nothing was. Errors as in :func:`unpack_model`."""
+    meta, _ = _opened(bytes(data))
+    return dict(meta.get("note") or {})
 
 
 def _opened(data: bytes) -> tuple[dict[str, Any], wire.Arrays]:

@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from shoal.engines import vectors
 from shoal.engines.local import release
 from shoal.engines.spark.rows import RowColumns
 from shoal.engines.spark.training import TrainingSummary
 from shoal.errors import Rejects
 from shoal.features.recipe import Recipe
-from shoal.features.spec import RecipeSpec
 from shoal.kernels import accumulate
 from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance
@@ -113,21 +112,13 @@ def on_points(
 
 def recipe_of(columns: RowColumns, width: int) -> Recipe:
     """How the same columns of a file become the same vectors: as they are."""
-    spec = RecipeSpec(
-        columns=columns.features,
-        scale="none",
-        metric="cosine" if columns.cosine else "euclidean",
-        nulls="error" if columns.invalid == "error" else "skip",
+    return vectors.recipe_of(
+        columns.features,
+        width,
+        cosine=columns.cosine,
         weight=columns.weight,
+        skip_invalid=columns.invalid == "skip",
     )
-    several = len(columns.features) == width and width > 1
-    example = {
-        name: pa.array([1.0, 2.0]) if several else pa.array([[1.0] * width, [2.0] * width])
-        for name in columns.features
-    }
-    if columns.weight is not None:
-        example[columns.weight] = pa.array([1.0, 1.0])
-    return spec.learn(pa.table(example), place="the DataFrame")
 
 
 def _reordered(model: ClusterModel, order: NDArray[np.intp]) -> ClusterModel:

@@ -1,0 +1,110 @@
+"""The first step of every transform: elements to arrays in batches; those that cannot be used leave by a door of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.metrics import Metrics
+from apache_beam.utils.windowed_value import WindowedValue
+
+from shoal.engines.beam.batches import BATCH_ROWS, Gathering, Group
+from shoal.engines.beam.rows import ElementReader, Fields, Read
+from shoal.engines.shares import RowBatch
+from shoal.errors import Rejects
+
+ROWS, DEAD = "rows", "dead_letters"
+NAMESPACE = "shoal"
+
+
+class DeadLetter(NamedTuple):
+    """An element that could not be used."""
+
+    element: Any
+    reason: str
+    key: Any = None
+
+
+class Batch(NamedTuple):
+    """Rows of one key and window."""
+
+    rows: RowBatch
+    rejects: Rejects
+    """Elements of the same bundle that were refused."""
+
+
+class ToBatches(beam.DoFn):  # type: ignore[misc]
+    """Elements, or with ``per_key`` pairs of key and element, to (key, :class:`Batch`); the key is None without keys.
+
+    Refused elements go to the output ``dead_letters``, and are counted in the metric ``shoal/refused``.
+    """
+
+    def __init__(
+        self,
+        fields: Fields,
+        *,
+        width: int | None = None,
+        timed: bool = False,
+        per_key: bool = False,
+        batch_rows: int = BATCH_ROWS,
+        is_batched: bool = False,
+    ) -> None:
+        self.fields, self.width, self.timed = fields, width, timed
+        self.per_key, self.batch_rows, self.is_batched = per_key, batch_rows, is_batched
+        self.seen, self.refused = Metrics.counter(NAMESPACE, "rows"), Metrics.counter(NAMESPACE, "refused")
+
+    def start_bundle(self) -> None:
+        """Nothing waits yet."""
+        self._waiting = Gathering(self.batch_rows)
+        self._widths: dict[Any, int | None] = {}
+
+    def process(
+        self, element: Any, stamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> Iterable[Any] | None:
+        """Keep it, and give a batch when there are enough."""
+        key = None
+        if self.per_key:
+            try:
+                key, element = element
+            except (TypeError, ValueError):
+                dead = DeadLetter(element, "is no pair of key and row")
+                return [_at(beam.pvalue.TaggedOutput(DEAD, dead), stamp, window)]
+        if not (self.is_batched or _is_table(element)):
+            full = self._waiting.add(key, window, element, stamp)
+            return None if full is None else self._read(full)
+        rows = list(element.itertuples(index=False)) if hasattr(element, "itertuples") else list(element)
+        group = Group(key, window, rows, [stamp] * len(rows), [])
+        return self._read(group) if rows else None
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Give what waits."""
+        for group in self._waiting.rest():
+            yield from self._read(group)
+
+    def _read(self, group: Group) -> Iterator[Any]:
+        reader = ElementReader(
+            self.fields, self.width or self._widths.get((group.key, group.window)), timed=self.timed
+        )
+        found: Read = reader.read(group.elements, group.seconds() if self.timed else None)
+        self._widths[(group.key, group.window)] = reader.width
+        self.seen.inc(len(found.rows.X))
+        rejects = Rejects()
+        for position, reason in found.refused:
+            self.refused.inc()
+            rejects.add(reason, 1, "an element")
+            dead = DeadLetter(group.elements[position], reason, group.key)
+            yield _at(beam.pvalue.TaggedOutput(DEAD, dead), group.stamps[position], group.window)
+        # as late as the latest of them: nothing of a batch holds the watermark back longer than its elements did
+        yield _at((group.key, Batch(found.rows, rejects)), max(group.stamps), group.window)
+
+
+def _at(value: Any, stamp: Any, window: Any) -> Any:
+    if isinstance(value, beam.pvalue.TaggedOutput):
+        return beam.pvalue.TaggedOutput(value.tag, WindowedValue(value.value, stamp, (window,)))
+    return WindowedValue(value, stamp, (window,))
+
+
+def _is_table(element: Any) -> bool:
+    return hasattr(element, "itertuples") or (isinstance(element, np.ndarray) and element.ndim == 2)

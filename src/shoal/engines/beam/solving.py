@@ -1,0 +1,69 @@
+"""From a summary to a model, and from a model to its successor, as all transforms do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from shoal.engines.beam.coders import Learned
+from shoal.engines.beam.rows import Fields
+from shoal.engines.stream.settings import StreamSettings
+from shoal.engines.stream.successor import Successor
+from shoal.engines.vectors import recipe_of
+from shoal.model.cluster_model import ClusterModel
+from shoal.model.events import Event
+from shoal.model.packed import pack_model, unpack_model
+
+SOURCE = "Beam pipeline"
+FEATURES = "features"
+"""Name of the column where elements are vectors and have no names."""
+
+
+class Solved(NamedTuple):
+    """A model, what changed since the one before, and what the next one needs to know."""
+
+    model: ClusterModel
+    events: list[Event]
+    successor: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Solving:
+    """How summaries are solved.
+
+    Parameters
+    ----------
+    k : number of clusters, or the fewest and most.
+    """
+
+    k: int | tuple[int, int]
+    fields: Fields = field(default_factory=Fields)
+
+    def first(self, learned: Learned) -> Solved:
+        """A model that has none before it."""
+        return self.next(learned, None, None)
+
+    def next(self, learned: Learned, before: ClusterModel | None, successor: dict[str, Any] | None) -> Solved:
+        """The model after another: clusters that live on keep their ids.
+
+        Parameters
+        ----------
+        learned : of some rows.
+        successor : as told with the model before.
+        """
+        summary = learned.summary
+        made = Successor(StreamSettings(k=self.k, seed=summary.seed, n_threads=1))
+        if successor:
+            made.restore(successor)
+        now = float(summary.count) if summary.newest is None else summary.newest
+        recipe = recipe_of(
+            self.fields.features or (FEATURES,),
+            int(summary.n_features or 0),
+            cosine=self.fields.cosine,
+            weight=self.fields.weight,
+        )
+        found = made.next(
+            summary, recipe, before, time=now, filtered=0, rejects=learned.rejects, sources=(SOURCE,)
+        )
+        named = unpack_model(pack_model(found.model.replace(version="")))[0]  # named by its content
+        return Solved(named, found.events, made.to_dict())
