@@ -33,6 +33,10 @@ class Batch(NamedTuple):
     rows: RowBatch
     rejects: Rejects
     """Elements of the same bundle that were refused."""
+    elements: list[Any] | None = None
+    """Those of the rows, where they are asked for."""
+    stamps: list[int] | None = None
+    """Beam's timestamps of the elements, microseconds."""
 
 
 class ToBatches(beam.DoFn):  # type: ignore[misc]
@@ -50,7 +54,9 @@ class ToBatches(beam.DoFn):  # type: ignore[misc]
         per_key: bool = False,
         batch_rows: int = BATCH_ROWS,
         is_batched: bool = False,
+        keep_elements: bool = False,
     ) -> None:
+        self.keep_elements = keep_elements
         self.fields, self.width, self.timed = fields, width, timed
         self.per_key, self.batch_rows, self.is_batched = per_key, batch_rows, is_batched
         self.seen, self.refused = Metrics.counter(NAMESPACE, "rows"), Metrics.counter(NAMESPACE, "refused")
@@ -97,7 +103,14 @@ class ToBatches(beam.DoFn):  # type: ignore[misc]
             dead = DeadLetter(group.elements[position], reason, group.key)
             yield _at(beam.pvalue.TaggedOutput(DEAD, dead), group.stamps[position], group.window)
         # as late as the latest of them: nothing of a batch holds the watermark back longer than its elements did
-        yield _at((group.key, Batch(found.rows, rejects)), max(group.stamps), group.window)
+        yield _at((group.key, self._batch(group, found, rejects)), max(group.stamps), group.window)
+
+    def _batch(self, group: Group, found: Read, rejects: Rejects) -> Batch:
+        if not self.keep_elements:
+            return Batch(found.rows, rejects)
+        kept = found.rows.kept.tolist()
+        elements, stamps = [group.elements[i] for i in kept], [group.stamps[i].micros for i in kept]
+        return Batch(found.rows, rejects, elements, stamps)
 
 
 def _at(value: Any, stamp: Any, window: Any) -> Any:

@@ -43,19 +43,28 @@ class Solving:
         """A model that has none before it."""
         return self.next(learned, None, None)
 
-    def next(self, learned: Learned, before: ClusterModel | None, successor: dict[str, Any] | None) -> Solved:
+    def next(
+        self,
+        learned: Learned,
+        before: ClusterModel | None,
+        successor: dict[str, Any] | None,
+        *,
+        time: float | None = None,
+    ) -> Solved:
         """The model after another: clusters that live on keep their ids.
 
         Parameters
         ----------
         learned : of some rows.
         successor : as told with the model before.
+        time : of the events, seconds; default the newest event time, or the number of rows.
         """
         summary = learned.summary
         made = Successor(StreamSettings(k=self.k, seed=summary.seed, n_threads=1))
         if successor:
             made.restore(successor)
-        now = float(summary.count) if summary.newest is None else summary.newest
+        if time is None:
+            time = float(summary.count) if summary.newest is None else summary.newest
         recipe = recipe_of(
             self.fields.features or (FEATURES,),
             int(summary.n_features or 0),
@@ -63,7 +72,7 @@ class Solving:
             weight=self.fields.weight,
         )
         found = made.next(
-            summary, recipe, before, time=now, filtered=0, rejects=learned.rejects, sources=(SOURCE,)
+            summary, recipe, before, time=time, filtered=0, rejects=learned.rejects, sources=(SOURCE,)
         )
         named = unpack_model(pack_model(found.model.replace(version="")))[0]  # named by its content
         return Solved(named, found.events, made.to_dict())

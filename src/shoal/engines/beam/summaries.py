@@ -27,7 +27,7 @@ class SummaryFn(beam.CombineFn):  # type: ignore[misc]
 
     def add_input(self, accumulator: Learned, element: Batch) -> Learned:
         """One batch more."""
-        rows, rejects = element
+        rows, rejects = element.rows, element.rejects
         known = accumulator.summary.n_features
         if len(rows.X) and known is not None and rows.X.shape[1] != known:
             other = Learned.nothing(self.settings)
