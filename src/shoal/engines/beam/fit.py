@@ -9,7 +9,7 @@ import apache_beam as beam
 from shoal.engines.beam.batches import BATCH_ROWS
 from shoal.engines.beam.rows import Fields
 from shoal.engines.beam.solving import Solving
-from shoal.engines.beam.summaries import FANOUT, Summarise
+from shoal.engines.beam.summaries import Summarise
 from shoal.engines.shares import SummarySettings
 from shoal.errors import BadInputError
 from shoal.model.cluster_model import ClusterModel
@@ -18,8 +18,7 @@ from shoal.model.cluster_model import ClusterModel
 class FitClusters(beam.PTransform):  # type: ignore[misc]
     """Rows to a model of their clusters: for each window and trigger firing, and with ``per_key`` for each key.
 
-    Rows are summarised where they are, summaries are merged on the way (``fanout`` ways at first), and solved at the end,
-    in batch and streaming alike. It needs no first guess: a bundle of one row is as good as any.
+    Rows are summarised where they are, summaries are merged on the way and solved at the end, in batch and streaming alike. It needs no first guess: a bundle of one row is as good as any.
 
     Parameters
     ----------
@@ -27,7 +26,8 @@ class FitClusters(beam.PTransform):  # type: ignore[misc]
     fields : where the numbers are in an element; default: the element is the row.
     settings : size, seed and half-life of the summaries. With a half-life rows count by their event time.
     per_key : the input is pairs of key and row; the output pairs of key and model.
-    fanout : partial summaries of each key and window before the last merge; None for none.
+    fanout : so many partial summaries of each key and window before the last merge, for streams whose bundles are many and small.
+        The local streaming runner loses late rows with it.
     n_features : numbers in a row; default as many as the first row of a bundle has.
     is_batched : elements are batches already: arrays (n, d), data frames, lists of rows. (2-d arrays and data frames are
         taken for batches without being told.)
@@ -52,7 +52,7 @@ class FitClusters(beam.PTransform):  # type: ignore[misc]
         *,
         settings: SummarySettings | None = None,
         per_key: bool = False,
-        fanout: int | None = FANOUT,
+        fanout: int | None = None,
         n_features: int | None = None,
         batch_rows: int = BATCH_ROWS,
         is_batched: bool = False,

@@ -14,10 +14,11 @@ from apache_beam.coders import BytesCoder, Coder
 from apache_beam.ml.inference.base import PredictionResult
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
-from apache_beam.transforms.window import GlobalWindow, TimestampedValue
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Duration, Timestamp
 
 from shoal.engines.beam.labels import NOT_YET, labels_of
+from shoal.engines.beam.online_learner import AT_THE_END
 from shoal.engines.beam.rows import ElementReader, Fields
 from shoal.engines.shares import framed, unframed
 from shoal.model.cluster_model import ClusterModel
@@ -92,7 +93,7 @@ class LabelFn(beam.DoFn):  # type: ignore[misc]
             return
         waiting.add(content)
         count.write(str(rows).encode())
-        end.set(GlobalWindow().max_timestamp())
+        end.set(AT_THE_END + Duration(1))  # after the last models
 
     @on_timer(END)  # type: ignore[untyped-decorator]
     def when_input_ends(

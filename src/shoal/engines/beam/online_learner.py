@@ -30,6 +30,8 @@ from shoal.summary import wire
 FIRST_ROWS = 64
 """A shard's first summary is of so few rows, so that there are clusters soon; the next ones of twice as many each time."""
 _KIND = "beam.rows"
+AT_THE_END = Timestamp(GlobalWindow().max_timestamp().micros // 1_000_000 - 2)
+"""When the watermark says that the input ends: a little before the end of time, at which what comes next would be too late."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class LearnFn(beam.DoFn):  # type: ignore[misc]
             yield from self._flushed(key, shard, rows, state)
             soon.clear()
         elif state.waiting or state.rejects.total:
-            end.set(GlobalWindow().max_timestamp())
+            end.set(AT_THE_END)
             if self.flush_seconds is not None and not state.timed:
                 state.timed = True
                 soon.set(Timestamp.now() + Duration(self.flush_seconds))

@@ -215,7 +215,7 @@ def store_of_key(path: str, key: Any) -> FileStore:
     """The store of one of many keys: a folder in ``path``, with a name that is safe and, as far as possible, readable.
 
     >>> store_of_key("/models", "Köln/Süd").path
-    '/models/K_ln_S_d-d64f2dea17'
+    '/models/K_ln_S_d-07c3d796b9'
     """
     text = key if isinstance(key, str) else repr(key)
     readable = re.sub(r"[^A-Za-z0-9-]+", "_", text)[:40]

@@ -12,8 +12,6 @@ from shoal.engines.beam.elements import DEAD, ROWS, Batch, ToBatches
 from shoal.engines.beam.rows import Fields
 from shoal.engines.shares import SummarySettings, fill
 
-FANOUT = 8
-
 
 class SummaryFn(beam.CombineFn):  # type: ignore[misc]
     """Batches of rows to one summary. The runner owns the accumulators, so a bundle that is done again counts once."""
@@ -115,7 +113,7 @@ class Summarise(beam.PTransform):  # type: ignore[misc]
         *,
         settings: SummarySettings | None = None,
         per_key: bool = False,
-        fanout: int | None = FANOUT,
+        fanout: int | None = None,
         n_features: int | None = None,
         batch_rows: int = BATCH_ROWS,
         is_batched: bool = False,

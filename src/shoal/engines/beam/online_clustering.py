@@ -1,0 +1,227 @@
+"""The names of ``apache_beam.examples.online_clustering``: pipelines written for it change the import, and nothing else.
+
+>>> from shoal.engines.beam.online_clustering import OnlineClustering, OnlineKMeans
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.transforms import trigger
+from apache_beam.transforms.window import GlobalWindows
+from numpy.typing import NDArray
+
+from shoal.engines.beam.algorithms import ClusteringAlgorithm, OnlineBirch, OnlineKMeans
+from shoal.engines.beam.assign import AssignClusters
+from shoal.engines.beam.elements import DEAD, ROWS, Batch, ToBatches
+from shoal.engines.beam.learning import LearnFn, MarkFn
+from shoal.engines.beam.model_handler import ShoalModelHandler
+from shoal.engines.beam.publishing import PublishFn
+from shoal.engines.beam.rows import Fields
+from shoal.engines.beam.store import FileStore
+from shoal.errors import BadInputError
+from shoal.model.cluster_model import ClusterModel
+
+__all__ = [
+    "AssignClusterLabelsInMemoryModel",
+    "AssignClusterLabelsRunInference",
+    "ClusteringAlgorithm",
+    "ClusteringPreprocessing",
+    "OnlineBirch",
+    "OnlineClustering",
+    "OnlineKMeans",
+]
+
+EVERY = 30.0
+"""Seconds between models of a stream without windows."""
+
+
+class OnlineClustering(beam.PTransform):  # type: ignore[misc]
+    """Learns the rows of a pipeline on top of all that was learned under ``checkpoints_path`` before; gives the models.
+
+    Each window, or each firing of its trigger, adds its rows to the newest checkpoint and publishes the next version, so
+    windows may overlap in arrival, pipelines may end and begin, and no row is left out. A row counts once however often its
+    bundle is done again, and however often its window fires: panes that accumulate are taken apart. (With sliding windows a
+    row is in several, and counts in each.) Rows that Beam drops because they are late are not learned; give the windows an
+    ``allowed_lateness`` to have them.
+
+    A stream in the global window without a trigger has a model every ``every`` seconds while there are new rows.
+
+    Parameters
+    ----------
+    clustering_algorithm : a class, :class:`~shoal.engines.beam.algorithms.OnlineKMeans`, ``OnlineBirch`` or your own
+        :class:`~shoal.engines.beam.algorithms.ClusteringAlgorithm`.
+    n_clusters : number of clusters; fewer, where fewer rows differ.
+    cluster_args : settings of the algorithm.
+    checkpoints_path : a folder on any file system of Beam, see :class:`~shoal.engines.beam.store.FileStore`.
+    batch_size : rows that are learned at once; no effect on the result of ``OnlineKMeans``.
+    is_batched : elements are batches already: arrays (n, d), data frames, lists of rows.
+    keep : versions that stay.
+    fanout : so many partial states before the last merge, for streams whose bundles are many and small.
+
+    Raises
+    ------
+    BadInputError : settings that make no sense; while it runs, checkpoints of another algorithm, seed or width. In a stream
+        rows of another width are counted in the metric ``shoal/refused`` instead, as is every element that cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = [(0.0, 1.0), (0.0, 2.0), (9.0, 9.0)]
+    >>> with beam.Pipeline() as pipeline:
+    ...     train = OnlineClustering(OnlineKMeans, n_clusters=2, cluster_args={}, checkpoints_path=tempfile.mkdtemp())
+    ...     _ = pipeline | beam.Create(rows) | train | beam.Map(lambda model: print(model.weights.tolist()))
+    [2.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        clustering_algorithm: type[ClusteringAlgorithm[Any]],
+        n_clusters: int,
+        cluster_args: dict[str, Any],
+        checkpoints_path: str,
+        batch_size: int = 1024,
+        is_batched: bool = False,
+        *,
+        every: float = EVERY,
+        keep: int = 10,
+        fanout: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not (
+            isinstance(clustering_algorithm, type) and issubclass(clustering_algorithm, ClusteringAlgorithm)
+        ):
+            raise BadInputError(
+                f"{getattr(clustering_algorithm, '__module__', '')}.{getattr(clustering_algorithm, '__name__', clustering_algorithm)}"
+                " is no ClusteringAlgorithm of shoal",
+                remedy="import OnlineKMeans from shoal.engines.beam.online_clustering",
+            )
+        if not every > 0:
+            raise BadInputError(f"every={every}", remedy="give seconds, more than 0")
+        self.algorithm = clustering_algorithm(
+            n_clusters=n_clusters, cluster_args=cluster_args, checkpoints_path=checkpoints_path
+        )
+        self.store = FileStore(checkpoints_path, keep)
+        self.every, self.fanout, self.with_dead = every, fanout, False
+        self._to_batches = ToBatches(
+            Fields(), timed=self.algorithm.timed, batch_rows=_batch_rows(batch_size), is_batched=is_batched
+        )
+
+    def with_dead_letters(self) -> OnlineClustering:
+        """Answer a pair: the models, and a PCollection of :class:`~shoal.engines.beam.elements.DeadLetter`."""
+        self.with_dead = True
+        return self
+
+    def expand(self, pcoll: Any) -> Any:
+        """One :class:`~shoal.model.cluster_model.ClusterModel` for each window and firing that has rows."""
+        panes = pcoll | "Panes" >> beam.WindowInto(**self._panes(pcoll))
+        read = panes | "Read" >> beam.ParDo(self._to_batches).with_outputs(DEAD, main=ROWS)
+        learn = beam.CombineGlobally(LearnFn(self.algorithm)).without_defaults()
+        learn = learn.with_fanout(self.fanout) if self.fanout else learn
+        learned = read[ROWS] | "Mark" >> beam.ParDo(MarkFn()) | "Learn" >> learn
+        publish = PublishFn(self.algorithm, self.store, lenient=not pcoll.is_bounded)
+        models = learned | "Publish" >> beam.ParDo(publish).with_output_types(ClusterModel)
+        return (models, read[DEAD]) if self.with_dead else models
+
+    def _panes(self, pcoll: Any) -> dict[str, Any]:
+        """The input's own windows and trigger; every pane with its new rows only."""
+        given = pcoll.windowing
+        fires = given.triggerfn
+        endless = not pcoll.is_bounded and isinstance(given.windowfn, GlobalWindows)
+        if endless and isinstance(fires, trigger.DefaultTrigger):
+            fires = trigger.Repeatedly(trigger.AfterProcessingTime(self.every))
+        return {
+            "windowfn": given.windowfn,
+            "trigger": fires,
+            "accumulation_mode": trigger.AccumulationMode.DISCARDING,
+            "timestamp_combiner": given.timestamp_combiner,
+            "allowed_lateness": given.allowed_lateness,
+        }
+
+
+class ClusteringPreprocessing(beam.PTransform):  # type: ignore[misc]
+    """Rows to arrays (n, d) of at most ``batch_size`` rows; elements that cannot be used are counted in ``shoal/refused``.
+
+    Parameters
+    ----------
+    n_clusters : no effect; batches may be smaller.
+    """
+
+    def __init__(self, n_clusters: int, batch_size: int, is_batched: bool = False) -> None:
+        super().__init__()
+        self._to_batches = ToBatches(Fields(), batch_rows=_batch_rows(batch_size), is_batched=is_batched)
+
+    def expand(self, pcoll: Any) -> Any:
+        """Arrays."""
+        read = pcoll | "Read" >> beam.ParDo(self._to_batches).with_outputs(DEAD, main=ROWS)
+        return read[ROWS] | "Arrays" >> beam.FlatMap(_array_of)
+
+
+class AssignClusterLabelsInMemoryModel(beam.PTransform):  # type: ignore[misc]
+    """Rows to ``PredictionResult(example, inference, model_id)`` by a model of the same pipeline.
+
+    Parameters
+    ----------
+    model : ``AsSingleton(models)`` of :class:`OnlineClustering`, or a model.
+    n_clusters : no effect, the model knows.
+    batch_size : rows that are labelled at once.
+    is_batched : elements are batches of rows already.
+    model_id : what to write into results; default the model's version.
+
+    Examples
+    --------
+    >>> labelled = rows | AssignClusterLabelsInMemoryModel(
+    ...     model=beam.pvalue.AsSingleton(model), n_clusters=6, batch_size=512
+    ... )  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        n_clusters: int,
+        batch_size: int,
+        is_batched: bool = False,
+        model_id: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._assign = AssignClusters(
+            model, model_id=model_id, batch_rows=_batch_rows(batch_size), is_batched=is_batched
+        )
+
+    def with_dead_letters(self) -> AssignClusterLabelsInMemoryModel:
+        """Answer a pair: the labels, and a PCollection of :class:`~shoal.engines.beam.elements.DeadLetter`."""
+        self._assign.with_dead_letters()
+        return self
+
+    def expand(self, pcoll: Any) -> Any:
+        """Inferences are :class:`~shoal.engines.beam.labels.ClusterLabel`, which are whole numbers."""
+        return pcoll | "Assign" >> self._assign
+
+
+class AssignClusterLabelsRunInference(beam.PTransform):  # type: ignore[misc]
+    """Rows to ``PredictionResult``, by ``RunInference`` and the newest model under ``checkpoints_path`` when workers start.
+
+    The model is read when the pipeline runs, so it must have been published by then, by a pipeline of its own. For models that
+    change meanwhile use ``RunInference(ShoalModelHandler(path), watch_model_pattern=FileStore(path).pattern)``.
+    """
+
+    def __init__(self, checkpoints_path: str) -> None:
+        super().__init__()
+        self.clustering_model = ShoalModelHandler(checkpoints_path)
+
+    def expand(self, pcoll: Any) -> Any:
+        """The inference of an element that is no row is None."""
+        return pcoll | "RunInference" >> RunInference(self.clustering_model)
+
+
+def _batch_rows(batch_size: int) -> int:
+    if batch_size < 1:
+        raise BadInputError(f"batch_size={batch_size}", remedy="give at least 1")
+    return batch_size
+
+
+def _array_of(element: tuple[Any, Batch]) -> list[NDArray[Any]]:
+    rows = element[1].rows.X
+    return [rows] if len(rows) else []
