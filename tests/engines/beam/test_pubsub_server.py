@@ -30,12 +30,20 @@ PATIENCE = (
     20  # seconds until something that must come is given up; nothing is asserted about how fast it comes
 )
 numbers = itertools.count()
-collected: list[tuple[bytes, str]] = []
+collected: list[Any] = []
 
 
 def collect(message: Any) -> None:
     """What Beam calls for every message; it runs in this process."""
     collected.append((message.data, message.attributes["place"]))
+
+
+def by_place(message: Any) -> tuple[str, bytes]:
+    return message.attributes["place"], message.data
+
+
+def collect_group(group: tuple[str, Any]) -> None:
+    collected.append((group[0], len(list(group[1]))))
 
 
 @dataclass
@@ -295,15 +303,27 @@ def test_beam_writes_and_reads_200(client: Client) -> None:
     messages = [PubsubMessage(f"text {i}".encode(), {"place": str(i)}) for i in range(200)]
     with beam.Pipeline(runner="DirectRunner", options=PipelineOptions(["--project=shoal-tests"])) as batch:
         _ = batch | beam.Create(messages) | WriteToPubSub(client.topic, with_attributes=True)
-    collected.clear()
     streaming = beam.Pipeline(runner="BundleBasedDirectRunner", options=PipelineOptions(["--streaming"]))
     _ = streaming | ReadFromPubSub(subscription=name, with_attributes=True) | beam.Map(collect)
-    result = streaming.run()
+    expected = {(m.data, m.attributes["place"]) for m in messages}
+    assert run_until(streaming, client, len(expected)) == expected
+
+
+def run_until(pipeline: Any, client: Client, n: int) -> set[Any]:
+    """What a streaming pipeline has collected once there are ``n`` different things; stops the pipeline."""
+    collected.clear()
+    result = pipeline.run()
     end = time.monotonic() + PATIENCE
-    while len(set(collected)) < 200 and time.monotonic() < end:
+    while len(set(collected)) < n and time.monotonic() < end:
         time.sleep(0.05)
-    result.cancel()
-    assert set(collected) == {(m.data, m.attributes["place"]) for m in messages}
+    found = set(collected)
+    with ThreadPoolExecutor(1) as pool:
+        cancelling = pool.submit(result.cancel)
+        while not cancelling.done():  # Beam cannot end a pull: it waits until a message comes, or 30 s
+            client.publisher.publish(client.topic, b"wake up", place="").result(PATIENCE)
+            time.sleep(0.1)
+        cancelling.result()
+    return found
 
 
 # What only our own server promises.
@@ -333,6 +353,22 @@ def test_an_empty_pull_returns_empty_before_its_deadline(own: Client) -> None:
         assert list(pulled.received_messages) == []
 
 
+def test_beam_closes_a_window_though_nothing_more_is_published(own: Client) -> None:
+    beam = pytest.importorskip("apache_beam", reason="needs pip install 'shoal[beam]'")
+    from apache_beam.io.gcp.pubsub import ReadFromPubSub
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.transforms.window import FixedWindows
+
+    name = own.subscribe()
+    for i in range(3):
+        own.publisher.publish(own.topic, b"text", place=str(i)).result(PATIENCE)
+    pipeline = beam.Pipeline(runner="BundleBasedDirectRunner", options=PipelineOptions(["--streaming"]))
+    messages = pipeline | ReadFromPubSub(subscription=name, with_attributes=True)
+    windows = messages | beam.WindowInto(FixedWindows(1)) | beam.Map(by_place) | beam.GroupByKey()
+    _ = windows | beam.Map(collect_group)
+    assert run_until(pipeline, own, 3) == {(str(i), 1) for i in range(3)}
+
+
 def test_order_and_delivery_attempts(own: Client) -> None:
     name = own.subscribe()
     texts = [b"a", b"b", b"c", b"d"]
@@ -353,6 +389,26 @@ def test_lists_come_in_pages(own: Client) -> None:
     sizes = [[t.name for t in page.topics] for page in pages]
     assert [len(page) for page in sizes] == [2, 2, 1]
     assert set(itertools.chain(*sizes)) == topics
+
+
+def test_a_stream_is_sent_no_more_than_it_may_hold(own: Client) -> None:
+    name = own.subscribe()
+    own.publish(*map(str, range(30)))
+    first = pubsub_v1.types.StreamingPullRequest(
+        subscription=name, stream_ack_deadline_seconds=10, max_outstanding_messages=3
+    )
+    done = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield first
+        done.wait(PATIENCE)
+
+    stream = iter(own.subscriber.streaming_pull(requests=requests(), retry=None, timeout=PATIENCE))
+    three = list(next(stream).received_messages)
+    own.acknowledge(name, three[:2])
+    two = list(next(stream).received_messages)
+    done.set()
+    assert [r.message.data for r in three + two] == [b"0", b"1", b"2", b"3", b"4"]
 
 
 @pytest.mark.parametrize(

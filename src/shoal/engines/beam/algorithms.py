@@ -48,6 +48,7 @@ class ClusteringAlgorithm(ABC, Generic[S]):
     --------
     One cluster, in the middle of all rows; the state is their number and their sum:
 
+    >>> from shoal.model.cluster_model import QUANTILES
     >>> class Middle(ClusteringAlgorithm[np.ndarray]):
     ...     def new(self):
     ...         return np.zeros(1)
@@ -59,10 +60,9 @@ class ClusteringAlgorithm(ABC, Generic[S]):
     ...         return a + b if len(a) == len(b) else max(a, b, key=len)
     ...
     ...     def solve(self, state, before):
-    ...         n = state[:1]
-    ...         return ClusterModel(
-    ...             (state[1:] / n)[None], n, scatter=0 * n, radii=np.zeros((1, 5)), provenance=Provenance(int(n[0]))
-    ...         )
+    ...         n, radii = state[:1], np.zeros((1, len(QUANTILES)))
+    ...         seen = Provenance(rows_seen=int(n[0]))
+    ...         return ClusterModel((state[1:] / n)[None], n, scatter=0 * n, radii=radii, provenance=seen)
     ...
     ...     def to_bytes(self, state):
     ...         return state.tobytes()

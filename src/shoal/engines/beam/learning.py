@@ -84,10 +84,6 @@ class Accumulated:
         rejects = Rejects.from_dict(told["rejects"])
         return cls(algorithm, told["rows"], told["width"], int(told["mark"], 16), state, rejects)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # partial results of a fanout travel as elements, whose coder nobody can choose
-        return Accumulated.from_bytes, (self.algorithm, self.to_bytes())
-
 
 class AccumulatedCoder(coders.Coder):  # type: ignore[misc]
     """:class:`Accumulated` as bytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from shoal.engines.beam.elements import NAMESPACE
-from shoal.engines.beam.labels import labels_of
+from shoal.engines.beam.labels import ClusterLabel, labels_of
 from shoal.engines.beam.rows import ElementReader, Fields
 from shoal.engines.beam.store import SUFFIX, FileStore, Version, read_version
 from shoal.errors import BadInputError, ShoalError
@@ -20,11 +21,28 @@ from shoal.model.cluster_model import ClusterModel
 from shoal.model.persistence import MANIFEST, load_model
 
 
-class LoadedModel(NamedTuple):
-    """A model, and the path of the file or directory it came from."""
+class Labelled(NamedTuple):
+    """What a model says of a batch."""
+
+    inferences: list[ClusterLabel | None]
+    path: str
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, and the path of the file or directory it came from; a method does all, as it may live in another process."""
 
     model: ClusterModel
     path: str
+
+    def label(self, batch: Sequence[Any], features: tuple[str, ...]) -> Labelled:
+        """One inference for each element; None for those that are no rows."""
+        fields = Fields(features, cosine=self.model.metric == "cosine")
+        found = ElementReader(fields, self.model.n_features).read(batch)
+        inferences: list[ClusterLabel | None] = [None] * len(batch)
+        for position, label in zip(found.rows.kept.tolist(), labels_of(self.model, found.rows), strict=True):
+            inferences[position] = label
+        return Labelled(inferences, self.path)
 
 
 class ShoalModelHandler(ModelHandler):  # type: ignore[misc]
@@ -106,13 +124,9 @@ class ShoalModelHandler(ModelHandler):  # type: ignore[misc]
         """One result for each element, in order."""
         if not batch:
             return []
-        fields = Fields(self.fields.features, cosine=model.model.metric == "cosine")
-        found = ElementReader(fields, model.model.n_features).read(batch)
-        inferences: list[Any] = [None] * len(batch)
-        for position, label in zip(found.rows.kept.tolist(), labels_of(model.model, found.rows), strict=True):
-            inferences[position] = label
-        self.refused.inc(len(found.refused))
-        return [PredictionResult(e, i, model.path) for e, i in zip(batch, inferences, strict=True)]
+        found = model.label(batch, self.fields.features)
+        self.refused.inc(sum(label is None for label in found.inferences))
+        return [PredictionResult(e, i, found.path) for e, i in zip(batch, found.inferences, strict=True)]
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
         """Bytes of the numbers of a batch, near enough for a metric."""

@@ -59,7 +59,6 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
     batch_size : rows that are learned at once; no effect on the result of ``OnlineKMeans``.
     is_batched : elements are batches already: arrays (n, d), data frames, lists of rows.
     keep : versions that stay.
-    fanout : so many partial states before the last merge, for streams whose bundles are many and small.
 
     Raises
     ------
@@ -87,7 +86,6 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
         *,
         every: float = EVERY,
         keep: int = 10,
-        fanout: int | None = None,
     ) -> None:
         super().__init__()
         if not (
@@ -104,7 +102,7 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
             n_clusters=n_clusters, cluster_args=cluster_args, checkpoints_path=checkpoints_path
         )
         self.store = FileStore(checkpoints_path, keep)
-        self.every, self.fanout, self.with_dead = every, fanout, False
+        self.every, self.with_dead = every, False
         self._to_batches = ToBatches(
             Fields(), timed=self.algorithm.timed, batch_rows=_batch_rows(batch_size), is_batched=is_batched
         )
@@ -119,7 +117,6 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
         panes = pcoll | "Panes" >> beam.WindowInto(**self._panes(pcoll))
         read = panes | "Read" >> beam.ParDo(self._to_batches).with_outputs(DEAD, main=ROWS)
         learn = beam.CombineGlobally(LearnFn(self.algorithm)).without_defaults()
-        learn = learn.with_fanout(self.fanout) if self.fanout else learn
         learned = read[ROWS] | "Mark" >> beam.ParDo(MarkFn()) | "Learn" >> learn
         publish = PublishFn(self.algorithm, self.store, lenient=not pcoll.is_bounded)
         models = learned | "Publish" >> beam.ParDo(publish).with_output_types(ClusterModel)

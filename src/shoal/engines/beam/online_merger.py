@@ -75,7 +75,7 @@ class MergeDeltas(beam.DoFn):  # type: ignore[misc]
 
     def _of(self, key: Any) -> FileStore:
         path = str(self.store)
-        return store_of_key(path, key, self.keep) if self.per_key else FileStore(path, self.keep)
+        return FileStore(store_of_key(path, key).path if self.per_key else path, self.keep)
 
 
 @dataclass

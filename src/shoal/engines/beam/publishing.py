@@ -16,7 +16,7 @@ from shoal.engines.beam.algorithms import ClusteringAlgorithm
 from shoal.engines.beam.elements import NAMESPACE
 from shoal.engines.beam.learning import Accumulated
 from shoal.engines.beam.store import FileStore, Stored
-from shoal.errors import BadInputError, Rejects, ShoalError
+from shoal.errors import BadInputError, DamagedFileError, Rejects, ShoalError
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.packed import pack_model, unpack_model
 
@@ -124,7 +124,8 @@ class PublishFn(beam.DoFn):  # type: ignore[misc]
         except ShoalError as error:
             place = self.store.path if stored is None else stored.path
             raise BadInputError(str(error), place=place, remedy=_REMEDY) from error
-        model = _named(self.algorithm.solve(learned.state, before.model), learned.rejects)
+        solved = self.algorithm.solve(learned.state, before.model)
+        model = _named(self.algorithm, solved, learned.rejects)
         return Checkpoint(learned, model, (*before.merged, mark)[-REMEMBERED:], before.number + 1)
 
     def _misfit(self, old: Accumulated, found: Accumulated) -> bool:
@@ -140,7 +141,11 @@ class PublishFn(beam.DoFn):  # type: ignore[misc]
         )
 
 
-def _named(model: ClusterModel, rejects: Rejects) -> ClusterModel:
-    """With what was refused so far, and named by its content."""
+def _named(algorithm: ClusteringAlgorithm[Any], model: ClusterModel, rejects: Rejects) -> ClusterModel:
+    """With what was refused so far, named by its content, and sure to be readable."""
     provenance = replace(model.provenance, rejects=rejects)
-    return unpack_model(pack_model(model.replace(provenance=provenance, version="")))[0]
+    try:
+        return unpack_model(pack_model(model.replace(provenance=provenance, version="")))[0]
+    except DamagedFileError as error:
+        name = type(algorithm).__name__
+        raise BadInputError(f"{name}.solve made a model that cannot be stored: {error}") from error

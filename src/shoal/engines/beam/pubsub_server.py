@@ -108,7 +108,7 @@ class PubSubServer:
 
 def _packages() -> tuple[Any, Any]:
     try:
-        import grpc  # type: ignore[import-untyped]
+        import grpc
         from google.pubsub_v1 import types
     except ImportError as error:
         raise ShoalError("Google's Pub/Sub package is missing: pip install 'shoal[pubsub]'") from error
@@ -341,7 +341,7 @@ def _serialise(message: Any) -> bytes:
 
 
 def _empty() -> Any:
-    from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
+    from google.protobuf.empty_pb2 import Empty
 
     return Empty()
 

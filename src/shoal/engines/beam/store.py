@@ -28,6 +28,7 @@ _TEMPORARY = "unfinished-"
 _LOCK = ".lock"
 _ABANDONED = 3600.0
 """Seconds after which a file that was never finished is swept away."""
+_LOOKS = 4
 
 
 class Version(NamedTuple):
@@ -91,7 +92,7 @@ class FileStore:
     @property
     def pattern(self) -> str:
         """Of the files of all versions, for ``WatchFilePattern``."""
-        return FileSystems.join(self.path, f"v*{SUFFIX}")  # type: ignore[no-any-return]
+        return self._file(f"v*{SUFFIX}")
 
     def numbers(self) -> list[int]:
         """Versions there are, in order."""
@@ -162,8 +163,11 @@ class FileStore:
     def _chosen(self, version: int | Version | None) -> Version:
         if isinstance(version, Version):
             return version
-        there = [v for v in self.versions() if version is None or v.number == version]
-        if not there:
+        for _ in range(_LOOKS):  # the old one may go, and the new one come, in the middle of a look
+            there = [v for v in self.versions() if version is None or v.number == version]
+            if there:
+                break
+        else:
             what = "no model yet" if version is None else f"no version {version}"
             raise ShoalError(f"{self.path} holds {what}; is it the checkpoints_path of a run that ended?")
         return there[-1]
@@ -194,7 +198,7 @@ class FileStore:
         return list(FileSystems.match([self._file(pattern)])[0].metadata_list)
 
     def _file(self, name: str) -> str:
-        return FileSystems.join(self.path, name)  # type: ignore[no-any-return]
+        return f"{self.path.rstrip('/')}/{name}"
 
     @property
     def _is_local(self) -> bool:
@@ -221,7 +225,7 @@ def store_of_key(path: str, key: Any) -> FileStore:
     readable = re.sub(r"[^A-Za-z0-9-]+", "_", text)[:40]
     kind = "" if isinstance(key, str) else type(key).__name__  # 7 and "7" are two keys
     digest = hashlib.blake2b(f"{kind}\0{text}".encode(), digest_size=5).hexdigest()
-    return FileStore(FileSystems.join(os.fspath(path), f"{readable}-{digest}"))
+    return FileStore(f"{os.fspath(path).rstrip('/')}/{readable}-{digest}")
 
 
 def read_version(version: Version) -> Stored:

