@@ -73,7 +73,9 @@ def test_wrong_files_are_found_before_spark_starts(blobs, monkeypatch):
     spark = ("-k", 3, "--engine", "spark", "--out", blobs / "m")
     assert "nope.csv: no such file" in refused("fit", blobs / "nope.csv", *spark)
     assert "no column named 'c'" in refused("fit", blobs / "blobs.csv", "--columns", "a,c", *spark)
-    assert "a pipe cannot be read by Spark's workers" in refused("fit", "-", *spark, stdin="a,b\n1,2\n")
+    assert "a pipe cannot be read by workers on other machines" in refused(
+        "fit", "-", *spark, stdin="a,b\n1,2\n"
+    )
 
 
 @needs_pyspark

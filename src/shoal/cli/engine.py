@@ -1,7 +1,8 @@
-"""Which engine does the work of a command: this process, or Spark."""
+"""Which engine does the work of a command: this process, Spark, or a Beam runner."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +28,15 @@ class Engine(StrEnum):
 
     local = "local"
     spark = "spark"
+    beam = "beam"
 
 
 EngineOption = Annotated[
-    Engine, typer.Option(help="Who reads the rows: this process, or Spark's workers.", rich_help_panel=_PANEL)
+    Engine,
+    typer.Option(
+        help="Who reads the rows: this process, Spark's workers, or those of a Beam runner.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Master = Annotated[
     str | None,
@@ -40,6 +46,15 @@ Master = Annotated[
 ]
 Remote = Annotated[
     str | None, typer.Option(help="A Spark Connect server: sc://host:15002.", rich_help_panel=_PANEL)
+]
+Runner = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runner",
+        metavar="NAME|OPTION=VALUE",
+        help="Beam's runner: DirectRunner, DataflowRunner; and any of its options: --runner direct_num_workers=2. May be repeated.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 
 
@@ -67,6 +82,7 @@ def chosen(
     *,
     master: str | None = None,
     remote: str | None = None,
+    runner: Sequence[str] | None = None,
     threads: int | None = None,
 ) -> Chosen:
     """The engine, its options checked.
@@ -75,26 +91,60 @@ def chosen(
     ------
     BadInputError : options of one engine given to another.
     """
+    _check_options(engine, {"--master": master, "--remote": remote, "--runner": runner or None})
+    if engine is not Engine.local and threads is not None:
+        instead = (
+            f"--master 'local[{threads}]'"
+            if engine is Engine.spark
+            else f"--runner direct_num_workers={threads}"
+        )
+        raise BadInputError("--threads is for --engine local", remedy=f"say {instead} instead")
     if engine is Engine.spark:
-        if threads is not None:
-            raise BadInputError(
-                "--threads is for --engine local", remedy=f"say --master 'local[{threads}]' instead"
-            )
         if master is not None and remote is not None:
             raise BadInputError("--master and --remote are both given", remedy="leave one of them out")
         return Chosen(partial(_spark, master, remote))
-    for name, value in (("--master", master), ("--remote", remote)):
-        if value is not None:
-            raise BadInputError(f"{name} is for --engine spark", remedy="add --engine spark")
     table = next((s for s in sources if s.startswith(_TABLE) and not Path(s).exists()), None)
     if table is not None:
         raise BadInputError("only Spark has tables", place=table, remedy="add --engine spark")
-    return Chosen(partial(_local, threads))
+    return Chosen(partial(_beam, runner or ()) if engine is Engine.beam else partial(_local, threads))
+
+
+_OPTIONS = {"--master": Engine.spark, "--remote": Engine.spark, "--runner": Engine.beam}
+
+
+def _check_options(engine: Engine, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value is not None and engine is not _OPTIONS[name]:
+            other = _OPTIONS[name].value
+            raise BadInputError(f"{name} is for --engine {other}", remedy=f"add --engine {other}")
 
 
 @contextmanager
 def _local(threads: int | None) -> Iterator[Ready]:
     yield Ready(partial(local.fit, n_threads=threads), partial(local.sweep, n_threads=threads))
+
+
+@contextmanager
+def _beam(runner: Sequence[str]) -> Iterator[Ready]:
+    from shoal.engines.beam import need_beam
+
+    need_beam()
+    logging.disable(logging.WARNING)  # Beam tells of what it did not find while it is imported, and of itself
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from shoal.engines.beam.files import fit, sweep
+
+    told = [f"--{text}" if "=" in text else f"--runner={text}" for text in runner]
+    try:
+        options = PipelineOptions(told)
+        yield Ready(partial(fit, options=options), partial(sweep, options=options))
+    except ShoalError:
+        raise
+    except (ValueError, RuntimeError, ImportError, OSError) as error:
+        said = str(error).strip().splitlines()
+        raise ShoalError(f"Beam failed: {said[0][:300] if said else type(error).__name__}") from error
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ def run(
     engine: e.EngineOption = e.Engine.local,
     master: e.Master = None,
     remote: e.Remote = None,
+    runner: e.Runner = None,
     json: o.Json = False,
 ) -> None:
     """Cluster files into k groups, in one read.
@@ -51,8 +52,9 @@ def run(
       shoal fit embeddings.npy -k 50 --metric cosine --out topics
 
       shoal fit 's3://bucket/events/*.parquet' -k 50 --engine spark --remote sc://host:15002 --out groups
+      shoal fit 'gs://bucket/*.parquet' -k 50 --engine beam --runner DataflowRunner --runner project=p --out groups
     """
-    chosen = e.chosen(engine, sources, master=master, remote=remote, threads=threads)
+    chosen = e.chosen(engine, sources, master=master, remote=remote, runner=runner, threads=threads)
     spec, from_file = o.features(
         recipe,
         like,

@@ -56,6 +56,7 @@ def run(
     engine: e.EngineOption = e.Engine.local,
     master: e.Master = None,
     remote: e.Remote = None,
+    runner: e.Runner = None,
     json: o.Json = False,
 ) -> None:
     """Answer every k from one read: the criteria, a suggestion with its reasons, and the elbow picture.
@@ -86,7 +87,7 @@ def run(
     )
     if out_dir is not None:  # loading matplotlib takes half a second: meanwhile the file is read
         threading.Thread(target=import_module, args=("shoal.report.pictures",), daemon=True).start()
-    chosen = e.chosen(engine, sources, master=master, remote=remote, threads=threads)
+    chosen = e.chosen(engine, sources, master=master, remote=remote, runner=runner, threads=threads)
     with chosen.ready() as ready, watching("reading") as watch:
         choice, best = ready.sweep(
             sources,

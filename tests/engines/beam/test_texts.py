@@ -117,7 +117,7 @@ def test_changes_are_told_with_a_text_or_at_last_without() -> None:
         .add_elements([event("born", 1), event("born", 2)])
         .add_elements([label(1, 0.5, "far"), label(1, 0.1, "near")])
         .add_elements([event("grew", 1)])
-        .advance_watermark_to(AT_THE_END)
+        .advance_watermark_to(AT_THE_END + 1)
         .advance_watermark_to_infinity()
     )
 

@@ -133,10 +133,10 @@ def test_a_file_that_workers_do_not_see(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     part = files.FilePart.whole(locate([tmp_path / "a.csv"])[0])
     (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
-    with pytest.raises(BadInputError, match=r"a\.csv: a Spark worker sees 12 bytes where there were 8; "):
+    with pytest.raises(BadInputError, match=r"a\.csv: a worker sees 12 bytes where there were 8; "):
         part.located()
     (tmp_path / "a.csv").unlink()
-    with pytest.raises(BadInputError, match=r"a\.csv: a Spark worker does not find the file; all Spark"):
+    with pytest.raises(BadInputError, match=r"a\.csv: a worker does not find the file; all"):
         part.located()
     with pytest.raises(BadInputError, match=r"no such file"):
         fit(str(tmp_path / "a.csv"), K)

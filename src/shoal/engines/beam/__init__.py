@@ -32,6 +32,8 @@ _WHERE = {
     "ShoalModelHandler": "model_handler",
     "SolveClusters": "fit",
     "Summarise": "summaries",
+    "fit": "files",
+    "sweep": "files",
 }
 __all__ = list(_WHERE)
 
@@ -40,6 +42,11 @@ def __getattr__(name: str) -> Any:
     """Names are imported when first asked for."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    need_beam()
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def need_beam() -> None:
+    """Raises :class:`ShoalError` where Apache Beam is not installed."""
     if find_spec("apache_beam") is None:
         raise ShoalError("Apache Beam is missing: pip install 'shoal[beam]'")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

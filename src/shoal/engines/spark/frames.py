@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from shoal.engines.file_parts import Counted, packed
 from shoal.engines.shares import SummarySettings
 from shoal.engines.spark import jobs
-from shoal.engines.spark.files import Counted, packed
 from shoal.engines.spark.rows import as_vectors, is_spark_vector
 from shoal.errors import BadInputError, Rejects
 from shoal.features.recipe import Recipe

@@ -1,4 +1,4 @@
-"""Files cut into parts for Spark's workers, which open them with Shoal's own readers and summarise them."""
+"""Files cut into parts for an engine's workers, which open them with Shoal's own readers and summarise them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shoal.summary.coreset import Coreset
 LEAST_BYTES = 1 << 20
 """Less than this is not worth a task of its own."""
 _REMEDY = (
-    "all Spark workers must see the files under the same path: put them on a shared file system or an object store, "
+    "all workers must see the files under the same path: put them on a shared file system or an object store, "
     "or use --engine local"
 )
 
@@ -60,7 +60,7 @@ class FilePart:
         """
         if file.stdin is not None:
             raise BadInputError(
-                "a pipe cannot be read by Spark's workers",
+                "a pipe cannot be read by workers on other machines",
                 place=file.origin,
                 remedy="save it to a file first, or use --engine local",
             )
@@ -80,13 +80,13 @@ class FilePart:
             info = filesystem.get_file_info(self.path)
         except (OSError, pa.ArrowException) as error:
             raise BadInputError(
-                f"a Spark worker cannot reach the file ({error})", place=self.origin, remedy=_REMEDY
+                f"a worker cannot reach the file ({error})", place=self.origin, remedy=_REMEDY
             ) from error
         if info.type != pafs.FileType.File:
-            raise BadInputError("a Spark worker does not find the file", place=self.origin, remedy=_REMEDY)
+            raise BadInputError("a worker does not find the file", place=self.origin, remedy=_REMEDY)
         if info.size is not None and info.size != self.size:
             raise BadInputError(
-                f"a Spark worker sees {info.size:,} bytes where there were {self.size:,}",
+                f"a worker sees {info.size:,} bytes where there were {self.size:,}",
                 place=self.origin,
                 remedy="leave the file alone while it is read; " + _REMEDY,
             )
@@ -235,9 +235,13 @@ class FilesWork:
     settings: SummarySettings
 
     def __call__(self, partition: int, batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-        """One reply: :func:`packed`."""
+        """One reply: that of :meth:`summarised`."""
+        yield self.summarised(partition)
+
+    def summarised(self, task: int) -> bytes:
+        """What the files of one task hold, as :func:`packed`."""
         schema = pa.ipc.read_schema(pa.py_buffer(self.schema))
-        source = PartSource([part.located() for part in self.tasks[partition]], self.read, schema)
+        source = PartSource([part.located() for part in self.tasks[task]], self.read, schema)
         summary, rejects, rows, filtered = self.settings.new(), Rejects(), 0, 0
         for batch in source.batches(self.columns):
             found = self.recipe.apply(
@@ -250,7 +254,7 @@ class FilesWork:
             rows += batch.table.num_rows
             filtered += found.filtered
             summary.update(found.matrix, found.weight, key=batch.key, rows=found.rows)
-        yield packed(Counted(summary, rows, filtered, source.rejects.merge(rejects)))
+        return packed(Counted(summary, rows, filtered, source.rejects.merge(rejects)))
 
 
 class Counted(NamedTuple):
