@@ -90,6 +90,6 @@ def test_the_command(files: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options_are_told(files: Path, more: list[str], says: str) -> None:
-    done = command("fit", str(files), "-k", "3", *more)
+    done = command("fit", str(files), "-k", "3", "--out", str(files.parent / "none"), *more)
     assert done.exit_code != 0
     assert says in f"{done.exception} {done.output}"
