@@ -21,7 +21,12 @@ from shoal.model.build import build_model
 from shoal.model.cluster_model import Assignment, ClusterModel, Provenance
 from shoal.model.events import Event
 from shoal.model.identity import follow
-from shoal.model.packed_folder import is_packed_folder, load_packed_folder
+from shoal.model.packed_folder import (
+    is_packed_folder,
+    load_packed_file,
+    load_packed_folder,
+    newest_version,
+)
 from shoal.model.persistence import load_both, save_model
 from shoal.model.store import ModelStore
 from shoal.solve.choose_k import KChoice, choose_k
@@ -260,10 +265,16 @@ def load(path: str | os.PathLike[str]) -> Clustering:
     folder = Path(path)
     if is_stream_state(folder):
         return load_stream(folder)
+    if folder.is_file():
+        return Clustering(*load_packed_file(folder))
     if is_packed_folder(folder):
         return Clustering(*load_packed_folder(folder))
-    newest = ModelStore(folder).latest_number() if folder.is_dir() else None
-    return Clustering(*load_both(folder if newest is None else ModelStore(folder).path(newest)))
+    if folder.is_dir():
+        if (file := newest_version(folder)) is not None:
+            return Clustering(*load_packed_file(file))
+        if (number := ModelStore(folder).latest_number()) is not None:
+            folder = ModelStore(folder).path(number)
+    return Clustering(*load_both(folder))
 
 
 def open_data(data: Any, read: ReadOptions, *, text_columns: frozenset[str] = frozenset()) -> Source:

@@ -1,7 +1,8 @@
-"""A model as Spark saves it: a directory of Parquet files whose rows are the parts of the model."""
+"""Packed models in files: as Spark saves one, a directory of Parquet files; and as Beam keeps versions, a file for each."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,4 +40,30 @@ def load_packed_folder(folder: Path) -> tuple[ClusterModel, Coreset]:
     model, summary = unpack_model(parts["model"])
     if summary is None:
         raise ShoalError(f"{folder} has no sample of rows (it is BIRCH's), so only Spark can go on with it")
+    return model, summary
+
+
+_VERSION = re.compile(r"v(\d{8,})-[0-9a-f]{8}\.shoal")
+
+
+def newest_version(folder: Path) -> Path | None:
+    """The file of the newest version in a folder of them; None if it holds none.
+
+    Where two writers made one number, the one that came first counts.
+    """
+    found = [(int(m[1]), path) for path in folder.iterdir() if (m := _VERSION.fullmatch(path.name))]
+    return max(found, key=lambda one: (one[0], -one[1].stat().st_mtime))[1] if found else None
+
+
+def load_packed_file(path: Path) -> tuple[ClusterModel, Coreset]:
+    """The model in a file ``*.shoal`` and its summary.
+
+    Raises
+    ------
+    ShoalError : it has no summary.
+    DamagedFileError, NewerFormatError : see :func:`shoal.model.packed.unpack_model`.
+    """
+    model, summary = unpack_model(path.read_bytes())
+    if summary is None:
+        raise ShoalError(f"{path} holds a model without its summary")
     return model, summary

@@ -13,6 +13,7 @@ from apache_beam.testing.test_stream import TestStream
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
+import shoal
 from shoal.engines.beam import ClusterEvents, Fields, FileStore, OnlineClusters, Summarise
 from shoal.engines.beam.online_learner import AT_THE_END, Delta
 from shoal.engines.beam.online_merger import Merged
@@ -186,6 +187,8 @@ def test_a_pipeline_that_is_started_anew_goes_on_from_the_store(tmp_path: Path) 
     assert held.summary.count == N
     assert set(held.model.ids.tolist()) == {0, 1, 2}
     assert np.array_equal(np.sort(held.summary.points().X, axis=0), np.sort(X, axis=0))
+    for opened in (shoal.load(store), shoal.load(held.path)):
+        assert opened.model.version == held.model.version
 
 
 def test_state_stays_within_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,10 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
         keep: int = 10,
     ) -> None:
         super().__init__()
-        if not (
-            isinstance(clustering_algorithm, type) and issubclass(clustering_algorithm, ClusteringAlgorithm)
-        ):
+        kind = clustering_algorithm
+        if not (isinstance(kind, type) and issubclass(kind, ClusteringAlgorithm)):
             raise BadInputError(
-                f"{getattr(clustering_algorithm, '__module__', '')}.{getattr(clustering_algorithm, '__name__', clustering_algorithm)}"
-                " is no ClusteringAlgorithm of shoal",
+                f"{kind} is no ClusteringAlgorithm of shoal",
                 remedy="import OnlineKMeans from shoal.engines.beam.online_clustering",
             )
         if not every > 0:
