@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 from pyspark import keyword_only
 from pyspark.ml import Estimator
@@ -21,12 +20,9 @@ from shoal.engines.spark.model import CentreModel
 from shoal.engines.spark.params import BirchParams, with_accessors
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError, Rejects, ShoalError
-from shoal.kernels import accumulate
 from shoal.model.identity import follow
-from shoal.solve.hierarchy import ward
-from shoal.solve.lloyd import Solution
+from shoal.solve.birch import join_entries
 from shoal.summary.cf_tree import CFTree
-from shoal.summary.protocol import WeightedPoints
 
 
 @dataclass(frozen=True)
@@ -190,35 +186,20 @@ def solved_tree(tree: CFTree, k: int, columns: RowColumns, rejects: Rejects, *, 
     ------
     BadInputError : fewer entries than clusters.
     """
-    points = tree.points()
-    heavy = points.weights > 0
-    X, w = np.asarray(points.X, np.float64)[heavy], points.weights[heavy]
-    if len(X) < k:
-        raise BadInputError(
-            f"k={k} clusters asked of {len(X)} entries",
-            remedy="lower k or the threshold, or raise maxLeafEntries",
-        )
-    joined = ward(WeightedPoints(X - X.mean(axis=0), w)).cut(k)
-    weights = np.bincount(joined, weights=w, minlength=k)
-    centres = np.stack([np.bincount(joined, weights=w * x, minlength=k) / weights for x in X.T], axis=1)
-    found = accumulate(X, centres, w)
-    solution = Solution(centres, found.labels, found.counts, found.inertia, (), True)
-    within = 0.0 if points.scatter is None else float(points.scatter[heavy].sum())
+    joined = join_entries(tree, k)
     made = built(
-        WeightedPoints(X, w),
-        solution,
+        joined.points,
+        joined.solution,
         columns,
         rows_seen=tree.count,
         rejects=rejects,
         seed=0,
         began=began,
-        sampled=within > 0,
+        sampled=joined.within > 0,
         keep_order=False,
     )
-    cost = (
-        found.inertia + within
-    )  # of rows around their entries' means, which is exact but for rows near a border
-    return Built(made.model, made.training.with_cost(cost))
+    # rows around their entries' means, which is exact but for rows near a border
+    return Built(made.model, made.training.with_cost(joined.solution.inertia + joined.within))
 
 
 def _settings(params: Any) -> TreeSettings:
