@@ -154,7 +154,7 @@ def _spark(master: str | None, remote: str | None) -> Iterator[Ready]:
     need_pyspark()
     from pyspark.errors import PySparkException
 
-    from shoal.engines.spark.fit import fit, sweep
+    from shoal.engines.spark.files import fit, sweep
     from shoal.engines.spark.sessions import active
 
     was = active()

@@ -26,12 +26,14 @@ def build_model(
     recipe: Mapping[str, Any] | None = None,
     choice: Mapping[str, Any] | None = None,
     parent: str | None = None,
+    spread: NDArray[np.float64] | None = None,
 ) -> ClusterModel:
     """A model whose clusters are numbered from the largest to the smallest.
 
     Parameters
     ----------
     X, weights : the points the solution was found on.
+    spread : (n,) mean squared distance of the rows that each point stands for to it, where points are means of rows.
 
     >>> from shoal.solve.k_means import k_means
     >>> X = np.array([[0.0], [8.0], [9.0], [10.0]]); w = np.ones(4)
@@ -44,6 +46,8 @@ def build_model(
     labels = place[solution.labels]
     diff = X - solution.centres[solution.labels]
     squared = np.einsum("ij,ij->i", diff, diff, dtype=np.float64)
+    if spread is not None:
+        squared = squared + spread
     distances = squared / 2 if metric == "cosine" else np.sqrt(squared)
     figures = quality(X, weights, solution, provenance.rows_seen)
     named = {name: float(getattr(figures, name)) for name in figures.__dataclass_fields__ if name != "k"}
@@ -51,7 +55,8 @@ def build_model(
     scatter = np.bincount(labels, weights=weights * squared, minlength=k).astype(np.float64)
     # as rows will be measured when they are labelled, rounding included, so that equal rows have equal scores
     found = nearest(X, centres, second=True)
-    outliers = outlier_scale(centres, sizes, scatter, found.squared.astype(np.float64), found.labels, weights)
+    outlying = found.squared.astype(np.float64) + (0.0 if spread is None else spread)
+    outliers = outlier_scale(centres, sizes, scatter, outlying, found.labels, weights)
     return ClusterModel(
         centres=centres,
         weights=sizes,

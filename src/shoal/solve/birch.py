@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
 from shoal.kernels import accumulate
@@ -20,6 +21,8 @@ class JoinedEntries(NamedTuple):
     points: WeightedPoints
     """The entries that have weight: means (m, d) float64, weights (m,)."""
     solution: Solution
+    spread: NDArray[np.float64]
+    """(m,) mean squared distance of the rows of each entry to its mean."""
     within: float
     """Sum of squares of the rows around their entries' means; with the inertia of the solution it is the cost of all rows,
     exact but for rows near a border."""
@@ -49,5 +52,5 @@ def join_entries(tree: CFTree, k: int) -> JoinedEntries:
     centres = np.stack([np.bincount(joined, weights=w * x, minlength=k) / weights for x in X.T], axis=1)
     found = accumulate(X, centres, w)
     solution = Solution(centres, found.labels, found.counts, found.inertia, (), True)
-    within = 0.0 if points.scatter is None else float(points.scatter[heavy].sum())
-    return JoinedEntries(WeightedPoints(X, w), solution, within)
+    scatter = np.zeros(len(X)) if points.scatter is None else np.asarray(points.scatter, np.float64)[heavy]
+    return JoinedEntries(WeightedPoints(X, w), solution, scatter / w, float(scatter.sum()))

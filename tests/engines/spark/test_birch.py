@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("pyspark")
 
+import pyarrow as pa
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
@@ -18,7 +19,6 @@ X, Y = make_blobs(2000, 2, centers=5, cluster_std=0.6, random_state=2)
 
 @pytest.fixture(scope="module")
 def df(spark: Any) -> Any:
-    import pyarrow as pa
 
     return spark.createDataFrame(pa.table({"id": np.arange(len(X)), "v": list(X)})).repartition(4)
 
@@ -58,3 +58,15 @@ def test_saved_updated_merged_and_solved_again(df: Any, model: BirchModel, tmp_p
 def test_more_clusters_than_entries(df: Any) -> None:
     with pytest.raises(BadInputError, match="k=50 clusters asked of"):
         Birch(k=50, threshold=100.0, featuresCol="v").fit(df)
+
+
+def test_scores_and_inertia_are_of_rows_not_of_entries(spark: Any) -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(4000, 5)) + rng.integers(2, size=(4000, 1)) * 20
+    df = spark.createDataFrame(pa.table({"features": list(X)}))
+    model = Birch(k=2, threshold=1.0).fit(df)
+    true = ((X[:, None] - np.array(model.clusterCenters())) ** 2).sum(axis=2).min(axis=1).sum()
+    assert model.clusterModel.inertia == pytest.approx(true, rel=0.02)
+    scores = model.clusterModel.assign(X).outlier_scores
+    assert 0.3 < scores.mean() < 0.7
+    assert (scores > 0.99).mean() < 0.05

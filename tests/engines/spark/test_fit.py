@@ -15,7 +15,7 @@ pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'sh
 
 from shoal.engines import local
 from shoal.engines.spark import files, sessions
-from shoal.engines.spark.fit import fit, sweep
+from shoal.engines.spark.files import fit, sweep
 from shoal.engines.spark.frames import with_lists
 from shoal.errors import BadInputError
 from shoal.features.spec import RecipeSpec

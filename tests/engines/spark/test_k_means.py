@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 pyspark = pytest.importorskip("pyspark")
@@ -14,7 +15,7 @@ from pyspark.ml.linalg import Vectors  # noqa: E402
 from sklearn.datasets import make_blobs  # noqa: E402
 
 import shoal  # noqa: E402
-from shoal.engines.spark import KMeans, KMeansModel, StreamingKMeansModel  # noqa: E402
+from shoal.engines.spark import Birch, KMeans, KMeansModel, StreamingKMeansModel  # noqa: E402
 from shoal.errors import BadInputError, ShoalError  # noqa: E402
 
 NAMES = ["a", "b", "c"]
@@ -210,3 +211,57 @@ def test_accessors_as_in_pyspark(spark: Any) -> None:
     assert "initialModel" in made.explainParams()
     with pytest.raises(BadInputError, match="k is 0"):
         KMeans(k=0)
+
+
+def test_names_of_the_package_are_what_they_say() -> None:
+    import shoal.engines.spark as package
+
+    for name in package.__all__:
+        assert callable(getattr(package, name)), name
+
+
+def test_names_with_dots_and_names_of_ours(spark: Any) -> None:
+    df = spark.createDataFrame(
+        [(float(i % 2) * 9, float(i), "x") for i in range(20)], "`a.b` double, c double, _shoal string"
+    )
+    for plan in ("summary", "lloyd"):
+        model = KMeans(k=2, featuresCols=["a.b", "c"], plan=plan).fit(df)
+        labelled = model.transform(df)
+        assert labelled.columns == ["a.b", "c", "_shoal", "prediction", "distance", "outlier_score"]
+        assert labelled.where("_shoal = 'x'").count() == 20
+        assert model.update(df).summary.rowsSeen == 40
+        assert model.computeCost(df) == pytest.approx(model.summary.trainingCost)
+    with pytest.raises(BadInputError, match="two columns of ours are called alike"):
+        KMeans(k=2, featuresCols=["a.b", "c"], distanceCol="prediction").fit(df).transform(df)
+
+
+def test_rows_that_come_again_under_their_ids_make_figures_estimates(spark: Any) -> None:
+    df = spark.createDataFrame(
+        [(i, [float(i % 3) * 9, float(i)]) for i in range(30)], "id long, features array<double>"
+    )
+    model = KMeans(k=3, idCol="id").fit(df)
+    assert model.summary.costIsExact
+    assert not model.update(df.limit(10)).summary.costIsExact
+
+
+def test_floats_far_from_zero_are_measured_exactly(spark: Any) -> None:
+    rng = np.random.default_rng(0)
+    X = (1e6 + rng.normal(size=(300, 2)) + rng.integers(3, size=(300, 1)) * 9).astype(np.float32)
+    df = spark.createDataFrame(pa.table({"features": list(X)}))
+    model = KMeans(k=3).fit(df)
+    exact = ((X[:, None].astype(float) - np.array(model.clusterCenters())) ** 2).sum(axis=2).min(axis=1).sum()
+    assert model.computeCost(df) == pytest.approx(exact, rel=1e-6)
+
+
+def test_a_start_that_does_not_fit_and_rows_without_weight(spark: Any) -> None:
+    df = spark.createDataFrame([([float(i), 1.0], 0.0) for i in range(5)], "features array<double>, w double")
+    for plan in ("summary", "lloyd"):
+        with pytest.raises(BadInputError, match="centres of 3 numbers, the rows have 2"):
+            KMeans(plan=plan, initialModel=[[1.0, 2.0, 3.0]]).fit(df)
+        with pytest.raises(BadInputError, match="the rows have no weight"):
+            KMeans(k=2, plan=plan, weightCol="w").fit(df)
+    with pytest.raises(BadInputError, match="the rows have no weight"):
+        Birch(k=2, weightCol="w").fit(df)
+    same = spark.createDataFrame([([1.0, 1.0],), ([2.0, 2.0],)] * 3, "features array<double>")
+    with pytest.raises(BadInputError, match="only 2 differ"):
+        KMeans(plan="lloyd", initialModel=[[1.0, 1.0], [2.0, 2.0], [9.0, 9.0]]).fit(same)

@@ -405,3 +405,13 @@ def test_a_stream_takes_vectors_columns_and_dates(spark: Any) -> None:
     (row,) = out.crossJoin(made[2].df.select("_features", "_weight").toDF("g", "w")).toArrow().to_pylist()
     assert (row["c0"], row["c1"], row["_features"], row["_id"]) == ("a", "7", [3.0, 4.0], "7")
     assert (row["f"], row["t"], row["g"], row["w"]) == ([1.0, 2.5], 86400.0, [3.0, 4.0], 2.5)
+
+
+def test_models_of_other_columns_are_refused(spark: Any) -> None:
+    df = spark.createDataFrame(
+        [("x", float(i), float(i % 2)) for i in range(9)], "tenant string, a double, b double"
+    )
+    models = fit_per_key(df, "tenant", 2, RowColumns(("a", "b")))
+    (row,) = update_per_key(models, df, "tenant", 2, RowColumns(("b", "a"))).toArrow().to_pylist()
+    assert "the model is of a, b, not of b, a" in row["error"]
+    assert row["model"] is not None

@@ -1,5 +1,7 @@
 """Structured Streaming: the sink ``shoal``, labels by the newest model, foreachBatch."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from shoal.engines.shares import KEY, Summarised, SummarySettings
 from shoal.engines.spark import batch_learner, label_stream, register
 from shoal.engines.spark.live import LiveSettings, advance
 from shoal.engines.spark.rows import RowColumns
+from shoal.engines.spark.streaming import newest
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.store import ModelStore
 from shoal.summary.coreset import Coreset
@@ -209,3 +212,36 @@ def test_another_width_is_refused(tmp_path: Path) -> None:
     wide = Summarised(Coreset().update(np.ones((3, 5))), Rejects())
     with pytest.raises(BadInputError, match="some rows have 2 numbers, others 5"):
         advance(live, "q", 1, wide)
+
+
+def test_other_columns_are_refused(tmp_path: Path) -> None:
+    live = LiveSettings(str(tmp_path), RowColumns(("a", "b")), k=2, summary=SummarySettings())
+    advance(live, "q", 0, batch(0, 50))
+    with pytest.raises(BadInputError, match="holds models of a, b, not of b, a; name the same columns"):
+        advance(replace(live, columns=RowColumns(("b", "a"))), "q", 1, batch(50, 60))
+
+
+def test_a_batch_of_refused_rows_is_counted(tmp_path: Path) -> None:
+    live = settings(tmp_path)
+    advance(live, "q", 0, batch(0, 50))
+    refused = Rejects()
+    refused.add("value is NaN or infinite", 7, "row 1")
+    assert advance(live, "q", 1, Summarised(Coreset(), refused)).version == 2
+    assert ModelStore(tmp_path).load().model.provenance.rejects.total == 7
+    assert advance(live, "q", 1, Summarised(Coreset(), refused)).version is None
+
+
+def test_rows_without_weight_are_no_rows_yet(tmp_path: Path) -> None:
+    nothing = Coreset().update(X[:3], np.zeros(3))
+    assert advance(settings(tmp_path), "q", 0, Summarised(nothing, Rejects())).version is None
+
+
+def test_a_store_that_is_made_anew_is_read_anew(tmp_path: Path) -> None:
+    live = settings(tmp_path / "s")
+    advance(live, "q", 0, batch(0, 50))
+    first = newest(live.path)
+    shutil.rmtree(live.path)
+    advance(live, "q", 0, batch(100, 150))
+    second = newest(live.path)
+    assert first[0] == second[0] == 1
+    assert first[1].version != second[1].version

@@ -292,6 +292,7 @@ class OnlineBirch(ClusteringAlgorithm[CFTree]):
             feature_names=recipe.feature_names,
             recipe=recipe.to_dict(),
             parent=None if before is None else before.version or None,
+            spread=found.spread,
         )
         now = float(state.count) if state.newest is None else state.newest
         return follow(before, model, found.points, time=now).model

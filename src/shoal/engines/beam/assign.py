@@ -40,7 +40,7 @@ class AssignClusters(beam.PTransform):  # type: ignore[misc]
 
     Examples
     --------
-    >>> from shoal.engines.beam.fit import FitClusters
+    >>> from shoal.engines.beam.fit_clusters import FitClusters
     >>> with beam.Pipeline() as pipeline:
     ...     rows = pipeline | beam.Create([(0.0, 1.0), (0.0, 2.0), (9.0, 9.0)])
     ...     model = rows | FitClusters(2)

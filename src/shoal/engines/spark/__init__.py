@@ -22,14 +22,14 @@ _WHERE = {
     "RowColumns": "rows",
     "assign_per_key": "per_key",
     "batch_learner": "streaming",
-    "fit": "fit",
+    "fit": "files",
     "fit_per_key": "per_key",
     "label_stream": "streaming",
     "per_key_settings": "key_task",
     "register": "sink",
     "session": "sessions",
     "stream_per_key": "per_key_stream",
-    "sweep": "fit",
+    "sweep": "files",
     "update_per_key": "per_key",
 }
 __all__ = list(_WHERE)

@@ -19,6 +19,7 @@ from shoal.engines.spark.columns import select_rows
 from shoal.engines.spark.model import CentreModel
 from shoal.engines.spark.params import BirchParams, with_accessors
 from shoal.engines.spark.rows import RowColumns, RowReader
+from shoal.engines.spark.summary_plan import no_weight
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.identity import follow
 from shoal.solve.birch import join_entries
@@ -176,6 +177,8 @@ def grown(df: Any, columns: RowColumns, settings: TreeSettings) -> tuple[CFTree,
         raise BadInputError(
             "it has no rows that can be used", place="the DataFrame", remedy="check its filter"
         )
+    if not tree.points().weights.sum() > 0:
+        raise no_weight()
     return tree, rejects
 
 
@@ -197,6 +200,7 @@ def solved_tree(tree: CFTree, k: int, columns: RowColumns, rejects: Rejects, *, 
         began=began,
         sampled=joined.within > 0,
         keep_order=False,
+        spread=joined.spread,
     )
     # rows around their entries' means, which is exact but for rows near a border
     return Built(made.model, made.training.with_cost(joined.solution.inertia + joined.within))

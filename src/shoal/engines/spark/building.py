@@ -53,12 +53,14 @@ def built(
     sampled: bool,
     keep_order: bool,
     exact: Exact | None = None,
+    spread: NDArray[np.float64] | None = None,
 ) -> Built:
     """A model with a recipe, so that all engines can label with it, and its training summary.
 
     Parameters
     ----------
     points : of the summary the solution was found on.
+    spread : see :func:`shoal.model.build.build_model`.
     sampled : whether the points are fewer than the rows, so that figures of theirs are estimates.
     keep_order : leave the centres in their order, as they grew from centres that were given; else the largest first.
     """
@@ -83,6 +85,7 @@ def built(
         metric=metric,
         feature_names=recipe.feature_names,
         recipe=recipe.to_dict(),
+        spread=spread,
     )
     training = TrainingSummary(
         k=len(solution.centres),

@@ -37,12 +37,18 @@ def _saved(spark: Any, path: str, metric: str) -> NDArray[np.float64]:
 def _read(spark: Any, path: str) -> tuple[NDArray[np.float64], str]:
     from pyspark.errors import PySparkException
 
+    from shoal.engines.local import load
     from shoal.engines.spark.mllib import read_mllib
     from shoal.model.packed import unpack_model
-    from shoal.model.persistence import MANIFEST, load_model
+    from shoal.model.persistence import MANIFEST
+    from shoal.model.store import ModelStore
 
-    if (Path(path) / MANIFEST).exists():
-        local = load_model(path)
+    if (
+        (Path(path) / MANIFEST).exists()
+        or ModelStore(path).latest_number() is not None
+        or path.endswith(".shoal")
+    ):
+        local = load(path).model
         return local.centres, local.metric
     try:
         data = spark.read.parquet(f"{path}/data")

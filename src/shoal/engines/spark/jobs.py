@@ -50,7 +50,9 @@ def run(df: Any, work: Work, *, join: Join | None = None, barrier: bool = False)
     ------
     BadInputError, ShoalError : as raised in a worker; or a worker that lacks the package or has another release.
     """
-    answers = df.mapInArrow(_Task(work, release()), SCHEMA, barrier=barrier)
+    names = tuple(df.columns)  # Spark resolves them unquoted here, so that a dot would be a field
+    plain = df.toDF(*[f"c{i}" for i in range(len(names))])
+    answers = plain.mapInArrow(_Task(work, release(), names), SCHEMA, barrier=barrier)
     if barrier:  # Spark runs a barrier stage again after a lost worker only where another stage follows
         answers = answers.repartition(1)
     if join is not None:
@@ -116,6 +118,7 @@ def _is_sparks(error: Exception) -> bool:
 class _Task:
     work: Work
     release: str
+    names: tuple[str, ...]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
@@ -124,7 +127,8 @@ class _Task:
         partition = 0 if context is None else int(context.partitionId())
         try:
             _check_release(self.release)
-            for reply in self.work(partition, batches):
+            named = (pa.RecordBatch.from_arrays(b.columns, names=list(self.names)) for b in batches)
+            for reply in self.work(partition, named):
                 yield _answer(partition, False, reply)
         except ShoalError as error:
             yield _answer(partition, True, _message(error))

@@ -17,6 +17,7 @@ from shoal.engines.shares import Summarised, ordered, solved
 from shoal.engines.spark.building import Built, Exact, built, on_points
 from shoal.engines.spark.initial import initial_centres
 from shoal.engines.spark.lloyd_plan import lloyd_fit
+from shoal.engines.spark.lloyd_steps import check_width
 from shoal.engines.spark.model import CentreModel
 from shoal.engines.spark.params import KMeansParams, with_accessors
 from shoal.engines.spark.summary_plan import summarise
@@ -84,6 +85,8 @@ class CoresetModel(CentreModel):
         ------
         ShoalError : widths, metrics, seeds or half-lives differ.
         """
+        if not isinstance(other, CoresetModel):
+            raise ShoalError(f"a {type(other).__name__} does not merge with a {type(self).__name__}")
         return self._from(self.clustering.merge(other.clustering))
 
     def _from(self, found: Clustering) -> Self:
@@ -92,7 +95,7 @@ class CoresetModel(CentreModel):
             k=model.k,
             trainingCost=model.inertia,
             clusterSizes=[float(w) for w in model.weights],
-            costIsExact=found.summary.tau == 0,
+            costIsExact=_is_whole(found.summary),
             steps=[dict(step) for step in model.steps],
             rowsSeen=found.summary.count,
             rejects=model.provenance.rejects.to_dict(),
@@ -111,6 +114,11 @@ class KMeansModel(CoresetModel, KMeansParams):
         self._k_means_defaults()
 
 
+def _is_whole(summary: Coreset) -> bool:
+    """Whether the sample is all rows, each once: none was dropped, and none came again under its id."""
+    return summary.tau == 0 and len(summary.points().X) == summary.count
+
+
 class CoresetEstimator(Estimator, DefaultParamsWritable, DefaultParamsReadable):  # type: ignore[misc]
     """What both k-means estimators share: the one pass."""
 
@@ -118,6 +126,8 @@ class CoresetEstimator(Estimator, DefaultParamsWritable, DefaultParamsReadable):
         began = time.monotonic()
         columns, start = self._columns(), self._start(df)
         found = summarise(df, columns, self._settings(half_life))
+        if start is not None:
+            check_width(start, found.summary)
         solution = solved(found.summary, self._k(start), metric=self._metric, start=start)
         made = built(
             ordered(found.summary.points()),
@@ -127,7 +137,7 @@ class CoresetEstimator(Estimator, DefaultParamsWritable, DefaultParamsReadable):
             rejects=found.rejects,
             seed=found.summary.seed,
             began=began,
-            sampled=found.summary.tau > 0,
+            sampled=not _is_whole(found.summary),
             keep_order=start is not None,
         )
         return made, found.summary
@@ -218,6 +228,8 @@ class KMeans(CoresetEstimator, KMeansParams):
         refine = self.getOrDefault("plan") == "summary"
         if refine:
             known = summarise(df, columns, settings)
+            if start is not None:
+                check_width(start, known.summary)
             start = solved(known.summary, k, metric=self._metric, start=start).centres
         found = lloyd_fit(
             df,
@@ -241,7 +253,7 @@ class KMeans(CoresetEstimator, KMeansParams):
             rejects=found.rejects,
             seed=summary.seed,
             began=began,
-            sampled=summary.tau > 0,
+            sampled=not _is_whole(summary),
             keep_order=keep_order,
             exact=Exact(found.inertia, found.counts, found.trajectory, found.plan),
         )

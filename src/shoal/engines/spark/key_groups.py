@@ -69,6 +69,7 @@ class Labelling:
         model = None if group.model is None else unpack_model(group.model)[0]
         reader = None
         if model is not None:
+            check_names(model, self.columns)
             columns = replace(self.columns, cosine=model.metric == "cosine")
             reader = RowReader(columns, width=model.n_features)
         for batch in group.rows():
@@ -76,6 +77,21 @@ class Labelling:
             labels = labels_of(model, read, batch.num_rows)
             kept = [in_utc(batch.column(name)) for name in self.names]
             yield pa.RecordBatch.from_arrays([*kept, *labels], names=[*self.names, *self.outputs])
+
+
+def check_names(model: ClusterModel, columns: RowColumns) -> None:
+    """That a model is of the same columns, in the same order, where it has names for them.
+
+    Raises
+    ------
+    BadInputError : it is of others.
+    """
+    named = columns.features if len(columns.features) > 1 else ()
+    if model.feature_names and named and model.feature_names != named:
+        raise BadInputError(
+            f"the model is of {', '.join(model.feature_names)}, not of {', '.join(named)}",
+            remedy="name the same columns in the same order",
+        )
 
 
 def labels_of(model: ClusterModel | None, rows: RowBatch | None, n: int) -> list[pa.Array]:

@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 from shoal.engines.local import release
 from shoal.engines.shares import SummarySettings, fill, ordered, solved
 from shoal.engines.spark.columns import checked_schema
-from shoal.engines.spark.key_groups import Group, Key, in_utc
+from shoal.engines.spark.key_groups import Group, Key, check_names, in_utc
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.build import build_model
@@ -67,6 +67,8 @@ class KeyTask:
         try:
             old = None if before is None else unpack_model(before)
             known = None if old is None else old[0]
+            if known is not None:
+                check_names(known, self.columns)
             summary, reader = self._filled(old, batches)
             if not reader.rows and known is not None:
                 return Learnt(known.provenance.rows_seen, known.k, before)

@@ -16,6 +16,8 @@ from shoal.model.cluster_model import ClusterModel
 
 _LABEL = "struct<cluster: int, distance: double, outlier_score: double>"
 _FIELDS = ("cluster", "distance", "outlier_score")
+_MADE = "_shoal_label_51b1"
+"""A column that nobody has."""
 
 
 def with_labels(
@@ -34,7 +36,10 @@ def with_labels(
     need = RowColumns(columns.features, invalid=columns.invalid, cosine=columns.cosine)
     checked_schema(df.schema, need)
     wanted = [(field, name) for field, name in zip(_FIELDS, outputs, strict=True) if name]
-    for _, name in wanted:
+    names = [name for _, name in wanted]
+    if len(set(names)) < len(names):
+        raise BadInputError(f"two columns of ours are called alike: {', '.join(names)}", remedy="rename one")
+    for name in names:
         if name in df.columns:
             raise BadInputError(
                 "is there already",
@@ -42,8 +47,8 @@ def with_labels(
                 remedy="drop it, or choose another name for ours",
             )
     label = F.arrow_udf(labeller(model, need), _LABEL)
-    made = F.col("_shoal")
-    labelled = df.withColumn("_shoal", label(*[plain_column(df, name) for name in need.features]))
+    made = F.col(_MADE)
+    labelled = df.withColumn(_MADE, label(*[plain_column(df, name) for name in need.features]))
     if need.invalid == "skip" and not keep_invalid:
         labelled = labelled.where(made.getField("cluster").isNotNull())
     ours = [made.getField(field).alias(name) for field, name in wanted]

@@ -142,7 +142,7 @@ def advance(
             _check_numbering(held, query, batch, checkpoint, settings.path)
             if batch is not None and batch == held.note.get("queries", {}).get(query):
                 return Told(None, [])
-        if found is None or found.summary.is_empty:
+        if found is None or not (found.summary.weight > 0 or (held is not None and found.rejects.total)):
             return Told(None, [])
         try:
             return _published(store, settings, held, query, batch, found, checkpoint)
@@ -184,6 +184,12 @@ def _published(
     if "successor" in note:
         successor.restore(note["successor"])
     recipe = recipe_of(settings.columns, int(summary.n_features or 0))
+    if held is not None and held.model.feature_names != recipe.feature_names:
+        raise BadInputError(
+            f"{settings.path} holds models of {', '.join(held.model.feature_names)}, not of "
+            f"{', '.join(recipe.feature_names)}",
+            remedy="name the same columns in the same order, or choose another path",
+        )
     made = successor.next(
         summary,
         recipe,

@@ -23,6 +23,7 @@ from shoal.engines.spark.lloyd_steps import (
     candidates_needed,
     candidates_to_bytes,
     check_width,
+    look,
     next_centres,
     rest_of,
     rests,
@@ -33,8 +34,7 @@ from shoal.engines.spark.lloyd_steps import (
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.engines.spark.sessions import barrier_slots
 from shoal.engines.spark.summary_plan import no_rows, summarise
-from shoal.errors import Rejects
-from shoal.kernels import accumulate, nearest
+from shoal.errors import BadInputError, Rejects
 from shoal.solve.lloyd import Metric, Step
 from shoal.summary.coreset import Coreset
 
@@ -127,7 +127,17 @@ def _by_barrier(
     replies = jobs.run(rows, work, barrier=True)
     if not replies:
         raise no_rows(None)
-    return LloydFound(*unpacked_stage(replies[0][1]), "barrier")
+    return _all_used(LloydFound(*unpacked_stage(replies[0][1]), "barrier"))
+
+
+def _all_used(found: LloydFound) -> LloydFound:
+    distinct = int((found.counts > 0).sum())
+    if distinct < len(found.counts):
+        raise BadInputError(
+            f"k={len(found.counts)} clusters asked of rows of which only {distinct} differ",
+            remedy=f"choose k up to {distinct}",
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -144,10 +154,10 @@ class SumsWork:
         reader, out = RowReader(self.columns, partition, width=d), Sums.none(k, d)
         for batch in batches:
             rows = reader.read(batch)
-            found = accumulate(rows.X, self.centres, rows.weights, n_threads=1)
+            found = look(rows.X, self.centres, rows.weights)
             moved = len(rows.X)
             if self.before is not None and moved:
-                was = nearest(rows.X, self.before, n_threads=1).labels
+                was = look(rows.X, self.before, None).labels
                 moved = int((was != found.labels).sum())
             out.add(Sums.of(found, moved))
         if reader.rows:
@@ -219,8 +229,8 @@ def _by_jobs(
         last = _sums(rows, SumsWork(columns, C, None))
     finally:
         rows.unpersist()
-    return LloydFound(
-        C, last.counts, last.inertia, tuple(steps), tuple(trajectory), converged, *known, "jobs"
+    return _all_used(
+        LloydFound(C, last.counts, last.inertia, tuple(steps), tuple(trajectory), converged, *known, "jobs")
     )
 
 

@@ -19,6 +19,7 @@ from shoal.engines.spark.lloyd_steps import (
     candidates_needed,
     candidates_to_bytes,
     check_width,
+    look,
     next_centres,
     rest_of,
     rests,
@@ -28,9 +29,8 @@ from shoal.engines.spark.lloyd_steps import (
 )
 from shoal.engines.spark.rendezvous import Star
 from shoal.engines.spark.rows import RowColumns, RowReader
-from shoal.engines.spark.summary_plan import no_rows
+from shoal.engines.spark.summary_plan import no_rows, no_weight
 from shoal.errors import Rejects, ShoalError
-from shoal.kernels import accumulate
 from shoal.solve.lloyd import Metric, Step
 from shoal.summary import wire
 from shoal.summary.coreset import Coreset
@@ -144,6 +144,8 @@ class StageWork:
         known = joined(reply for reply in replies if reply)
         if known is None or known.summary.is_empty:
             raise no_rows(known)
+        if not known.summary.weight > 0:
+            raise no_weight()
         if self.start is None:
             C = solved(known.summary, self.k, metric=self.metric).centres
         else:
@@ -179,7 +181,7 @@ class _Rows:
         """What this rank's rows add up to by nearest centre."""
         if not len(self.X):
             return Sums.none(*C.shape)
-        found = accumulate(self.X, C, self.weights, n_threads=1)
+        found = look(self.X, C, self.weights)
         before, self._labels = self._labels, found.labels
         moved = len(self.X) if before is None else int((before != found.labels).sum())
         return Sums.of(found, moved)

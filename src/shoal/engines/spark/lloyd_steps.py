@@ -58,6 +58,15 @@ class Sums:
         return cls(float(flat[0]), float(flat[1]), flat[2 : 2 + k].copy(), flat[2 + k :].reshape(k, d).copy())
 
 
+def look(X: NDArray[Any], C: Floats, weights: Floats | None) -> Totals:
+    """Nearest centres and totals of rows (n, d); about the centres' own middle, as floats far from zero have no digits left."""
+    if X.dtype != np.float32 or not len(X):
+        return accumulate(X, C, weights, n_threads=1)
+    origin = C.mean(axis=0)
+    found = accumulate((X - origin).astype(np.float32), C - origin, weights, n_threads=1)
+    return found._replace(sums=found.sums + found.counts[:, None] * origin)
+
+
 class Candidate(NamedTuple):
     """A row that could become the centre of an empty cluster."""
 
@@ -72,7 +81,7 @@ def worst_rows(X: NDArray[Any], weights: Floats | None, centres: Floats, most: i
     """The rows that cost most, the worst first; none that lies on its centre."""
     if not len(X):
         return []
-    found = accumulate(X, centres, weights, n_threads=1)
+    found = look(X, centres, weights)
     cost = found.squared.astype(np.float64) * (1.0 if weights is None else weights)
     order = np.argsort(-cost, kind="stable")[:most]
     return [

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from shoal.engines.spark import jobs
 from shoal.engines.spark.columns import select_rows
+from shoal.engines.spark.lloyd_steps import look
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError
-from shoal.kernels import accumulate
 
 
 class Measured(NamedTuple):
@@ -53,7 +53,7 @@ class MeasureWork:
         figures = np.zeros(1 + len(self.centres))
         for batch in batches:
             rows = reader.read(batch)
-            found = accumulate(rows.X, self.centres, rows.weights, n_threads=1)
+            found = look(rows.X, self.centres, rows.weights)
             figures[0] += found.inertia
             figures[1:] += found.counts
         if reader.rows:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pyspark.ml import Model
 from pyspark.ml.util import MLReadable, MLWritable
 
-from shoal.engines.spark.columns import select_rows
 from shoal.engines.spark.labelling import with_labels
 from shoal.engines.spark.measure import measure
 from shoal.engines.spark.persistence import ModelReader, ModelWriter
@@ -83,10 +82,6 @@ class CentreModel(Model, MLWritable, MLReadable):  # type: ignore[misc]
         """
         return measure(df, self._columns(), self.clusterModel.centres).inertia
 
-    def clusterSizesOf(self, df: Any) -> list[float]:
-        """Exact weight of the rows of each cluster, in the order of the centres, in one job."""
-        return [float(c) for c in measure(df, self._columns(), self.clusterModel.centres).counts]
-
     def toMLlib(self, path: str, *, overwrite: bool = False) -> list[int]:
         """Write the centres as MLlib does, so that ``pyspark.ml.clustering.KMeansModel.load`` scores in the JVM.
 
@@ -123,9 +118,6 @@ class CentreModel(Model, MLWritable, MLReadable):  # type: ignore[misc]
         """A model of the same kind and Params."""
         out: Self = type(self)(model, state, training)
         return self._copyValues(out)  # type: ignore[no-any-return]
-
-    def _rows(self, df: Any) -> Any:
-        return select_rows(df, self._columns())
 
     def _spark(self) -> Any:
         from pyspark.sql import SparkSession

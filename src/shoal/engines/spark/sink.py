@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 from pyspark.sql.datasource import (
     DataSource,
     DataSourceArrowWriter,
@@ -145,11 +146,15 @@ def query_name(settings: LiveSettings) -> str:
 
 
 def checkpoint_id(settings: LiveSettings) -> str | None:
-    """The id in a checkpoint; None if there is none, or it is on another file system."""
+    """The id in a checkpoint; None if there is none, or it cannot be reached from here."""
     if settings.checkpoint is None:
         return None
-    local = Path(settings.checkpoint.removeprefix("file://").removeprefix("file:"))
+    place = settings.checkpoint.rstrip("/") + "/metadata"
     try:
-        return (local / "metadata").read_text().strip()[:200] or None
-    except OSError:
+        if "://" not in place:
+            return Path(place.removeprefix("file:")).read_text().strip()[:200] or None
+        filesystem, path = pafs.FileSystem.from_uri(place.replace("s3a://", "s3://", 1))
+        with filesystem.open_input_stream(path) as file:
+            return str(file.read(200).decode().strip()) or None
+    except (OSError, ValueError, pa.ArrowException):
         return None

@@ -20,6 +20,7 @@ from shoal.model.store import ModelStore
 
 _LABEL = "struct<cluster: int, distance: double, outlier_score: double, version: int>"
 _FIELDS = ("cluster", "distance", "outlier_score", "version")
+_MADE = "_shoal_label_51b1"
 NAMES = ("prediction", "distance", "outlier_score", "model_version")
 
 
@@ -61,8 +62,8 @@ def label_stream(
                 "is there already", place=f"column {name!r}", remedy="choose other names for ours"
             )
     label = F.arrow_udf(newest_labeller(store, columns), _LABEL)
-    made = F.col("_shoal")
-    labelled = df.withColumn("_shoal", label(*[plain_column(df, name) for name in features]))
+    made = F.col(_MADE)
+    labelled = df.withColumn(_MADE, label(*[plain_column(df, name) for name in features]))
     ours = [made.getField(field).alias(name) for field, name in zip(_FIELDS, names, strict=True)]
     return labelled.select(*[F.col(quoted(name)) for name in df.columns], *ours)
 
@@ -96,19 +97,24 @@ _TYPES = [
     (name, kind)
     for name, kind in zip(_FIELDS, (pa.int32(), pa.float64(), pa.float64(), pa.int32()), strict=True)
 ]
-_held: dict[str, tuple[int, ClusterModel]] = {}
-"""The newest model of each store this worker has read."""
+_held: dict[str, tuple[int, int, ClusterModel]] = {}
+"""Number, time of birth and model of the newest version of each store this worker has read."""
 
 
 def newest(store: str) -> tuple[int, ClusterModel] | None:
     """Number and model of a store's newest version; read once in every process."""
-    number = ModelStore(store).latest_number()
+    versions = ModelStore(store)
+    number = versions.latest_number()
     if number is None:
         return None
-    if store not in _held or _held[store][0] != number:
-        stored = ModelStore(store).load(with_summary=False)
-        _held[store] = stored.number, stored.model
-    return _held[store]
+    try:
+        born = versions.path(number).stat().st_mtime_ns  # a store that was made anew has the same numbers
+    except FileNotFoundError:
+        born = 0
+    if store not in _held or _held[store][:2] != (number, born):
+        stored = versions.load(with_summary=False)
+        _held[store] = stored.number, born if stored.number == number else 0, stored.model
+    return _held[store][0], _held[store][2]
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,17 @@ def summarise(df: Any, columns: RowColumns, settings: SummarySettings) -> Summar
     found = joined(reply for _, reply in replies)
     if found is None or found.summary.is_empty:
         raise no_rows(found)
+    if not found.summary.weight > 0:
+        raise no_weight()
     found.summary.n_threads = None
     return found
+
+
+def no_weight() -> BadInputError:
+    """The error for rows of which none counts."""
+    return BadInputError(
+        "the rows have no weight", place="the DataFrame", remedy="give some a weight above 0"
+    )
 
 
 def no_rows(found: Summarised | None) -> BadInputError:
