@@ -35,6 +35,7 @@ PACKAGES = (
     "river",
     "pyarrow",
     "pyspark",
+    "apache-beam",
 )
 CHECKED_ROWS = 2000
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import events, page_parts, page_quality, page_streams, shapes, spark
+from benchmarks import beam, events, page_parts, page_quality, page_streams, shapes, spark
 from benchmarks.common import load
 from benchmarks.tables import Target, table
 
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[list[dict[str, Any]], list[Target]], Iterator[str]
     "stream": page_streams.stream,
     "soak": page_streams.soak,
     "spark": spark.section,
+    "beam": beam.section,
 }
 HEAD = """# Benchmarks
 

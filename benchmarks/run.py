@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import (
     THREADS,
+    beam,
     birch,
     choose_k,
     events,
@@ -43,6 +44,7 @@ PARTS = {
     "stream": stream.run,
     "soak": soak.run,
     "spark": spark.run,
+    "beam": beam.run,
 }
 
 

@@ -44,7 +44,7 @@ die() { echo "spark_cluster.sh: $*" >&2; exit 1; }
 
 # ---- processes: a pid counts only if its command line is that of this cluster, for pids are used again
 
-args_of() { ps -o args= -p "$1" 2>/dev/null || true; }
+args_of() { ps -ww -o args= -p "$1" 2>/dev/null || true; }
 
 pid_of() { # role -> pid of the live process, or nothing
     local pid
@@ -55,7 +55,7 @@ pid_of() { # role -> pid of the live process, or nothing
 executors() { # pids of the executors of worker $1, its own child or not
     local port
     port=$(cat "$DIR/$1.port" 2>/dev/null) || return 0
-    ps -e -o pid= -o args= | awk -v url="@127.0.0.1:$port" \
+    ps -ww -e -o pid= -o args= | awk -v url="@127.0.0.1:$port" \
         '{ for (i = 2; i < NF; i++) if ($i == "--worker-url" && index($(i + 1), url)) print $1 }'
 }
 

@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'shoal[spark]'")
 
-from shoal.engines import local
-from shoal.engines.spark import files, sessions
+from shoal.engines import file_parts, local
+from shoal.engines.spark import sessions
 from shoal.engines.spark.files import fit, sweep
 from shoal.engines.spark.frames import with_lists
 from shoal.errors import BadInputError
@@ -28,7 +28,7 @@ K = 4
 @pytest.fixture
 def small_tasks(monkeypatch):
     """Files of a few KiB are cut up as large ones are."""
-    monkeypatch.setattr(files, "LEAST_BYTES", 1)
+    monkeypatch.setattr(file_parts, "LEAST_BYTES", 1)
 
 
 def frame(rows=3000, seed=0):
@@ -78,7 +78,7 @@ def test_row_groups_are_read_apart(spark, tmp_path, small_tasks):
     pq.write_table(table.slice(0, 2500), tmp_path / "x.parquet", row_group_size=200)
     pq.write_table(table.slice(2500), tmp_path / "y.parquet", row_group_size=100)
     (tmp_path / "z.csv").write_text("a,b\n1,2\n")
-    cut = files.tasks_of(locate([tmp_path]), ReadOptions(), tasks=8, least=1)
+    cut = file_parts.tasks_of(locate([tmp_path]), ReadOptions(), tasks=8, least=1)
     assert sum(part.groups is not None for task in cut for part in task) >= 4
     same(fit(tmp_path, K, spark=spark), local.fit(tmp_path, K))
 
@@ -89,9 +89,9 @@ def test_parts_cover_every_row_once_in_order(tmp_path):
     (tmp_path / "y.csv").write_text("a\n1000\n1001\n")
     for wanted in (1, 3, 50):
         seen = []
-        for task in files.tasks_of(locate([tmp_path]), ReadOptions(), tasks=wanted, least=1):
+        for task in file_parts.tasks_of(locate([tmp_path]), ReadOptions(), tasks=wanted, least=1):
             located = [part.located() for part in task]
-            for batch in files.PartSource(located, ReadOptions(), table.schema).batches(["a"]):
+            for batch in file_parts.PartSource(located, ReadOptions(), table.schema).batches(["a"]):
                 seen += batch.table.column("a").to_pylist()
                 if batch.origin.endswith("x.parquet"):
                     assert batch.row_numbers.tolist() == batch.table.column("a").to_pylist()
@@ -101,12 +101,12 @@ def test_parts_cover_every_row_once_in_order(tmp_path):
 def test_tasks_hold_about_equal_bytes(tmp_path):
     for i, rows in enumerate((4000, 50, 50, 50, 2000)):
         (tmp_path / f"{i}.csv").write_text("a\n" + "1\n" * rows)
-    cut = files.tasks_of(locate([tmp_path]), ReadOptions(), tasks=3, least=1)
+    cut = file_parts.tasks_of(locate([tmp_path]), ReadOptions(), tasks=3, least=1)
     assert [[part.origin[-5:] for part in task] for task in cut] == [
         ["0.csv"],
         ["1.csv", "2.csv", "3.csv", "4.csv"],
     ]
-    one = files.tasks_of(locate([tmp_path]), ReadOptions(), tasks=3)
+    one = file_parts.tasks_of(locate([tmp_path]), ReadOptions(), tasks=3)
     assert len(one) == 1  # all of it is less than a task is worth
 
 
@@ -131,7 +131,7 @@ def test_bad_rows_are_named_by_file_row_and_column_or_counted(spark, tmp_path, s
 
 def test_a_file_that_workers_do_not_see(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
-    part = files.FilePart.whole(locate([tmp_path / "a.csv"])[0])
+    part = file_parts.FilePart.whole(locate([tmp_path / "a.csv"])[0])
     (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
     with pytest.raises(BadInputError, match=r"a\.csv: a worker sees 12 bytes where there were 8; "):
         part.located()
@@ -240,11 +240,11 @@ def test_parts_of_an_object_store_travel_with_their_address(monkeypatch):
         pq.write_table(pa.table({"a": np.arange(100.0)}), sink, row_group_size=10)
         client.put_object(Bucket="rows", Key="x.parquet", Body=sink.getvalue().to_pybytes())
         found = locate([f"s3://rows/x.parquet?endpoint_override={address}&scheme=http"])
-        cut = pickle.loads(pickle.dumps(files.tasks_of(found, ReadOptions(), tasks=4, least=1)))
+        cut = pickle.loads(pickle.dumps(file_parts.tasks_of(found, ReadOptions(), tasks=4, least=1)))
         assert len(cut) >= 3
         seen = []
         for task in cut:
-            source = files.PartSource(
+            source = file_parts.PartSource(
                 [p.located() for p in task], ReadOptions(), pa.schema([("a", "double")])
             )
             for batch in source.batches(["a"]):
