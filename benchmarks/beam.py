@@ -86,10 +86,11 @@ def _scaling_table(rows: list[dict[str, Any]]) -> Iterator[str]:
     few, many = (sorted(r["n"] for r in rows)[i] for i in (0, -1))
     seconds = {(r["n"], r["workers"]): r["seconds"] for r in rows}
     gain = seconds[many, 1] / seconds[many, 2]
-    bare = (seconds[many, 1] - seconds[few, 1]) / (seconds[many, 2] - seconds[few, 2])
+    one, two = (seconds[many, workers] - seconds[few, workers] for workers in (1, 2))
+    bare = f", {one / two:.2f} times without what {few} rows take" if min(one, two) > 0 else ""
     yield (
         f"\n`FitClusters` with the FnApiRunner's worker processes (`multi_processing`), training only: two are {gain:.2f} times as fast"
-        f" as one, {bare:.2f} times without what {few} rows take, which is the start of the processes. No target: it is told as it is.\n"
+        f" as one{bare}; with {few} rows it is the start of the processes that is timed. No target: it is told as it is.\n"
     )
     body = [[str(r["workers"]), f"{r['n']:,}", f"{r['seconds']:.1f}"] for r in rows]
     yield from table(["processes", "rows", "seconds"], body)

@@ -93,3 +93,10 @@ def test_wrong_options_are_told(files: Path, more: list[str], says: str) -> None
     done = command("fit", str(files), "-k", "3", "--out", str(files.parent / "none"), *more)
     assert done.exit_code != 0
     assert says in f"{done.exception} {done.output}"
+
+
+def test_names_of_the_package_are_what_they_say() -> None:
+    import shoal.engines.beam as package
+
+    for name in package.__all__:
+        assert callable(getattr(package, name)), name
