@@ -24,7 +24,7 @@ from benchmarks.common import cost, median, timed
 from shoal.engines.beam import AssignClusters, FitClusters
 from shoal.engines.beam import online_clustering as drop_in
 
-SIZES = {10_000: 3, 100_000: 3, 1_000_000: 1}
+SIZES = {10_000: 5, 100_000: 3, 1_000_000: 1}
 """Rows, and rounds; each round has clusters and rows of its own."""
 QUICK = {1_000: 1}
 PATIENCE = 180.0

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from shoal.engines.beam.batches import BATCH_ROWS, Gathering, Group
@@ -111,6 +112,50 @@ class ToBatches(beam.DoFn):  # type: ignore[misc]
         kept = found.rows.kept.tolist()
         elements, stamps = [group.elements[i] for i in kept], [group.stamps[i].micros for i in kept]
         return Batch(found.rows, rejects, elements, stamps)
+
+
+class ToBatchesGlobally(ToBatches):
+    """The same where all is one window and times mean nothing: without them Beam hands over an element in half the time."""
+
+    def start_bundle(self) -> None:
+        """Nothing waits yet."""
+        super().start_bundle()
+        self._bundle: list[Any] = []
+
+    def process(self, element: Any) -> Iterable[Any] | None:  # type: ignore[override]
+        """Keep it, and give a batch when there are enough."""
+        if self.is_batched or _is_table(element):
+            return super().process(element, _END, _GLOBAL)
+        self._bundle.append(element)
+        if len(self._bundle) < self.batch_rows:
+            return None
+        return self._all()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Give what waits."""
+        return self._all()
+
+    def _all(self) -> Iterator[Any]:
+        elements, self._bundle = self._bundle, []
+        if elements:
+            yield from self._read(Group(None, _GLOBAL, elements, [_END] * len(elements), []))
+
+
+def batches_of(pcoll: Any, fields: Fields, **reading: Any) -> Any:
+    """The outputs ``rows`` and ``dead_letters`` of a collection, by the fastest reader there is for its windows.
+
+    Parameters
+    ----------
+    reading : those of :class:`ToBatches`.
+    """
+    plain = pcoll.is_bounded and pcoll.windowing.is_default()
+    plain = plain and not (reading.get("per_key") or reading.get("timed"))
+    reader = (ToBatchesGlobally if plain else ToBatches)(fields, **reading)
+    return pcoll | "Read" >> beam.ParDo(reader).with_outputs(DEAD, main=ROWS)
+
+
+_GLOBAL = GlobalWindow()
+_END = _GLOBAL.max_timestamp()
 
 
 def _at(value: Any, stamp: Any, window: Any) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shoal.engines.beam.algorithms import ClusteringAlgorithm, OnlineBirch, OnlineKMeans
 from shoal.engines.beam.assign import AssignClusters
-from shoal.engines.beam.elements import DEAD, ROWS, Batch, ToBatches
+from shoal.engines.beam.elements import DEAD, ROWS, Batch, batches_of
 from shoal.engines.beam.learning import LearnFn, MarkFn
 from shoal.engines.beam.model_handler import ShoalModelHandler
 from shoal.engines.beam.publishing import PublishFn
@@ -101,9 +101,11 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
         )
         self.store = FileStore(checkpoints_path, keep)
         self.every, self.with_dead = every, False
-        self._to_batches = ToBatches(
-            Fields(), timed=self.algorithm.timed, batch_rows=_batch_rows(batch_size), is_batched=is_batched
-        )
+        self._reading: dict[str, Any] = {
+            "timed": self.algorithm.timed,
+            "batch_rows": _batch_rows(batch_size),
+            "is_batched": is_batched,
+        }
 
     def with_dead_letters(self) -> OnlineClustering:
         """Answer a pair: the models, and a PCollection of :class:`~shoal.engines.beam.elements.DeadLetter`."""
@@ -112,10 +114,10 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, pcoll: Any) -> Any:
         """One :class:`~shoal.model.cluster_model.ClusterModel` for each window and firing that has rows."""
-        panes = pcoll | "Panes" >> beam.WindowInto(**self._panes(pcoll))
-        read = panes | "Read" >> beam.ParDo(self._to_batches).with_outputs(DEAD, main=ROWS)
+        read = batches_of(pcoll, Fields(), **self._reading)
+        panes = read[ROWS] | "Panes" >> beam.WindowInto(**self._panes(pcoll))
         learn = beam.CombineGlobally(LearnFn(self.algorithm)).without_defaults()
-        learned = read[ROWS] | "Mark" >> beam.ParDo(MarkFn()) | "Learn" >> learn
+        learned = panes | "Mark" >> beam.ParDo(MarkFn()) | "Learn" >> learn
         publish = PublishFn(self.algorithm, self.store, lenient=not pcoll.is_bounded)
         models = learned | "Publish" >> beam.ParDo(publish).with_output_types(ClusterModel)
         return (models, read[DEAD]) if self.with_dead else models
@@ -146,11 +148,11 @@ class ClusteringPreprocessing(beam.PTransform):  # type: ignore[misc]
 
     def __init__(self, n_clusters: int, batch_size: int, is_batched: bool = False) -> None:
         super().__init__()
-        self._to_batches = ToBatches(Fields(), batch_rows=_batch_rows(batch_size), is_batched=is_batched)
+        self._reading: dict[str, Any] = {"batch_rows": _batch_rows(batch_size), "is_batched": is_batched}
 
     def expand(self, pcoll: Any) -> Any:
         """Arrays."""
-        read = pcoll | "Read" >> beam.ParDo(self._to_batches).with_outputs(DEAD, main=ROWS)
+        read = batches_of(pcoll, Fields(), **self._reading)
         return read[ROWS] | "Arrays" >> beam.FlatMap(_array_of)
 
 

@@ -8,7 +8,7 @@ import apache_beam as beam
 
 from shoal.engines.beam.batches import BATCH_ROWS
 from shoal.engines.beam.coders import Learned, LearnedCoder
-from shoal.engines.beam.elements import DEAD, ROWS, Batch, ToBatches
+from shoal.engines.beam.elements import DEAD, ROWS, Batch, batches_of
 from shoal.engines.beam.rows import Fields
 from shoal.engines.shares import SummarySettings, fill
 
@@ -122,15 +122,13 @@ class Summarise(beam.PTransform):  # type: ignore[misc]
         self.fields, self.settings = fields or Fields(), settings or SummarySettings()
         self.settings.new()  # wrong settings are an error now, not in a worker
         self.per_key, self.fanout, self.with_dead = per_key, fanout, False
-        timed = self.settings.half_life is not None
-        self._to_batches = ToBatches(
-            self.fields,
-            width=n_features,
-            timed=timed,
-            per_key=per_key,
-            batch_rows=batch_rows,
-            is_batched=is_batched,
-        )
+        self._reading: dict[str, Any] = {
+            "width": n_features,
+            "timed": self.settings.half_life is not None,
+            "per_key": per_key,
+            "batch_rows": batch_rows,
+            "is_batched": is_batched,
+        }
 
     def with_dead_letters(self) -> Summarise:
         """Answer a pair: the summaries, and a PCollection of :class:`~shoal.engines.beam.elements.DeadLetter`."""
@@ -139,7 +137,7 @@ class Summarise(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, pcoll: Any) -> Any:
         """One :class:`~shoal.engines.beam.coders.Learned` for each key and window that has rows."""
-        read = pcoll | "Read" >> beam.ParDo(self._to_batches).with_outputs(DEAD, main=ROWS)
+        read = batches_of(pcoll, self.fields, **self._reading)
         rows = read[ROWS] if self.per_key else read[ROWS] | "Rows" >> beam.Values()
         found = rows | "Combine" >> Combining(SummaryFn(self.settings), self.per_key, self.fanout)
         return (found, read[DEAD]) if self.with_dead else found
