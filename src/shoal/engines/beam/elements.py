@@ -127,9 +127,7 @@ class ToBatchesGlobally(ToBatches):
         if self.is_batched or _is_table(element):
             return super().process(element, _END, _GLOBAL)
         self._bundle.append(element)
-        if len(self._bundle) < self.batch_rows:
-            return None
-        return self._all()
+        return self._all() if len(self._bundle) >= self.batch_rows else ()
 
     def finish_bundle(self) -> Iterator[Any]:
         """Give what waits."""
