@@ -245,3 +245,20 @@ def test_a_store_that_is_made_anew_is_read_anew(tmp_path: Path) -> None:
     second = newest(live.path)
     assert first[0] == second[0] == 1
     assert first[1].version != second[1].version
+
+
+def test_for_each_batch_goes_on_after_a_batch_of_nothing(spark: Any, tmp_path: Path) -> None:
+    learn = batch_learner(str(tmp_path), query="q", k=2, featuresCol="v", weightCol="w", handleInvalid="skip")
+
+    def rows(*given: tuple[list[float], float]) -> Any:
+        return spark.createDataFrame(list(given), "v array<double>, w double")
+
+    learn(rows(([0.0], 1.0), ([9.0], 1.0)), 0)
+    learn(rows(([float("nan")], 1.0)), 1)
+    learn(rows(([5.0], 0.0)), 2)
+    learn(rows(([8.0], 1.0)).limit(0), 3)
+    learn(rows(([8.0], 1.0)), 4)
+    held = ModelStore(tmp_path).load()
+    assert held.note["queries"] == {"q": 4}
+    assert held.summary.weight == 3.0
+    assert held.model.provenance.rejects.total == 1

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from shoal.engines.shares import RowBatch
 from shoal.engines.spark.columns import quoted
+from shoal.engines.spark.labels import labels_of
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError, ShoalError
 from shoal.model.cluster_model import ClusterModel
@@ -92,18 +91,6 @@ def check_names(model: ClusterModel, columns: RowColumns) -> None:
             f"the model is of {', '.join(model.feature_names)}, not of {', '.join(named)}",
             remedy="name the same columns in the same order",
         )
-
-
-def labels_of(model: ClusterModel | None, rows: RowBatch | None, n: int) -> list[pa.Array]:
-    """Prediction, distance and outlier score of n rows; null for those that have none."""
-    values: list[NDArray[Any]] = [np.zeros(n, np.int32), np.zeros(n), np.zeros(n)]
-    missing = np.ones(n, np.bool_)
-    if model is not None and rows is not None and len(rows.X):
-        found = model.assign(rows.X, n_threads=1)
-        missing[rows.kept] = False
-        for out, given in zip(values, (found.ids, found.distances, found.outlier_scores), strict=True):
-            out[rows.kept] = given
-    return [pa.array(value, mask=missing) for value in values]
 
 
 def with_models(df: Any, models_df: Any, keys: tuple[str, ...]) -> Any:

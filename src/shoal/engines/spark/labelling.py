@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from shoal.engines.spark.columns import checked_schema, plain_column, quoted
+from shoal.engines.spark.labels import labels_of
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError
 from shoal.model.cluster_model import ClusterModel
@@ -65,17 +65,6 @@ def labeller(model: ClusterModel, columns: RowColumns) -> Callable[..., Any]:
         batch = pa.RecordBatch.from_arrays(list(features), names=list(columns.features))
         partition = 0 if context is None else int(context.partitionId())
         rows = RowReader(columns, partition, width=model.n_features, of="a batch of partition").read(batch)
-        found = model.assign(rows.X, n_threads=1)
-        values = (found.ids.astype(np.int32), found.distances, found.outlier_scores)
-        if len(rows.kept) == batch.num_rows:
-            return pa.StructArray.from_arrays([pa.array(v) for v in values], names=list(_FIELDS))
-        missing = np.ones(batch.num_rows, np.bool_)
-        missing[rows.kept] = False
-        spread = []
-        for v in values:
-            full = np.zeros(batch.num_rows, v.dtype)
-            full[rows.kept] = v
-            spread.append(pa.array(full, mask=missing))
-        return pa.StructArray.from_arrays(spread, names=list(_FIELDS))
+        return pa.StructArray.from_arrays(labels_of(model, rows, batch.num_rows), names=list(_FIELDS))
 
     return label

@@ -14,8 +14,9 @@ from pyspark.sql.types import StructType
 
 from shoal.engines.shares import RowBatch, SummarySettings, fill, ordered
 from shoal.engines.spark.columns import quoted
-from shoal.engines.spark.key_groups import LABELS, labels_of
+from shoal.engines.spark.key_groups import LABELS
 from shoal.engines.spark.key_task import KeyTask, distinct, key_schema, task_of
+from shoal.engines.spark.labels import labels_of
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.model.cluster_model import ClusterModel

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from shoal.engines.spark.columns import checked_schema, plain_column, quoted
+from shoal.engines.spark.labels import labels_of
 from shoal.engines.spark.live import LiveSettings, advance
 from shoal.engines.spark.rows import RowColumns, RowReader
-from shoal.engines.spark.summary_plan import summarise
+from shoal.engines.spark.summary_plan import gathered
 from shoal.errors import BadInputError
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.store import ModelStore
@@ -79,16 +80,9 @@ def newest_labeller(store: str, columns: RowColumns) -> Callable[..., Any]:
         number, model = held
         need = RowColumns(columns.features, invalid=columns.invalid, cosine=model.metric == "cosine")
         rows = RowReader(need, width=model.n_features, of="a batch of partition").read(batch)
-        found = model.assign(rows.X, n_threads=1)
-        values = (found.ids.astype(np.int32), found.distances, found.outlier_scores)
-        missing = np.ones(n, np.bool_)
-        missing[rows.kept] = False
-        spread = []
-        for v in (*values, np.full(len(rows.kept), number, np.int32)):
-            full = np.zeros(n, v.dtype)
-            full[rows.kept] = v
-            spread.append(pa.array(full, mask=missing))
-        return pa.StructArray.from_arrays(spread, names=list(_FIELDS))
+        labels = labels_of(model, rows, n)
+        version = pc.if_else(labels[0].is_valid(), pa.scalar(number, pa.int32()), None)
+        return pa.StructArray.from_arrays([*labels, version], names=list(_FIELDS))
 
     return label
 
@@ -125,9 +119,7 @@ class BatchLearner:
 
     def __call__(self, df: Any, batch: int) -> None:
         """Learn one batch, once."""
-        found = None
-        if not df.isEmpty():
-            found = summarise(df, self.settings.columns, self.settings.summary)
+        found = gathered(df, self.settings.columns, self.settings.summary)
         advance(self.settings, str(self.settings.query), batch, found)
 
 

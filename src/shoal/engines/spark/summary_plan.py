@@ -22,14 +22,21 @@ def summarise(df: Any, columns: RowColumns, settings: SummarySettings) -> Summar
     ------
     BadInputError : columns that cannot be rows, a row that cannot be used, rows of different widths, no rows at all.
     """
-    settings.new()  # wrong settings are an error now, not in a worker
-    replies = jobs.run(select_rows(df, columns), SummaryWork(columns, settings), join=JoinSummaries())
-    found = joined(reply for _, reply in replies)
+    found = gathered(df, columns, settings)
     if found is None or found.summary.is_empty:
         raise no_rows(found)
     if not found.summary.weight > 0:
         raise no_weight()
-    found.summary.n_threads = None
+    return found
+
+
+def gathered(df: Any, columns: RowColumns, settings: SummarySettings) -> Summarised | None:
+    """The same of rows that may be none, all refused, or without weight, as in a batch of a stream; None of no rows."""
+    settings.new()  # wrong settings are an error now, not in a worker
+    replies = jobs.run(select_rows(df, columns), SummaryWork(columns, settings), join=JoinSummaries())
+    found = joined(reply for _, reply in replies)
+    if found is not None:
+        found.summary.n_threads = None
     return found
 
 
