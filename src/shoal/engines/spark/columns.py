@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from shoal.engines.spark.rows import RowColumns
@@ -62,6 +63,17 @@ def checked_schema(schema: Any, columns: RowColumns) -> None:
 
 
 _TIMES = ("timestamp", "timestamp_ntz", "date")
+
+
+def check_free(df: Any, names: Iterable[str]) -> None:
+    """Raise BadInputError where a column we would add is there already."""
+    for name in names:
+        if name in df.columns:
+            raise BadInputError(
+                "is there already",
+                place=f"column {name!r}",
+                remedy="drop it, or choose another name for ours",
+            )
 
 
 def quoted(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from shoal.engines.spark.columns import checked_schema, plain_column, quoted
+from shoal.engines.spark.columns import check_free, checked_schema, plain_column, quoted
 from shoal.engines.spark.labels import labels_of
 from shoal.engines.spark.rows import RowColumns, RowReader
 from shoal.errors import BadInputError
@@ -39,13 +39,7 @@ def with_labels(
     names = [name for _, name in wanted]
     if len(set(names)) < len(names):
         raise BadInputError(f"two columns of ours are called alike: {', '.join(names)}", remedy="rename one")
-    for name in names:
-        if name in df.columns:
-            raise BadInputError(
-                "is there already",
-                place=f"column {name!r}",
-                remedy="drop it, or choose another name for ours",
-            )
+    check_free(df, names)
     label = F.arrow_udf(labeller(model, need), _LABEL)
     made = F.col(_MADE)
     labelled = df.withColumn(_MADE, label(*[plain_column(df, name) for name in need.features]))

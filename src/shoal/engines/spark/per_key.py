@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql.types import StructType
 
 from shoal.engines.shares import SummarySettings
-from shoal.engines.spark.columns import checked_schema, plain_column
+from shoal.engines.spark.columns import check_free, checked_schema, plain_column
 from shoal.engines.spark.key_groups import LABELS, TURN, Labelling, by_key, with_models
 from shoal.engines.spark.key_task import RESULT, TooFew, key_schema, keys_of, nullable, task_of
 from shoal.engines.spark.rows import RowColumns
@@ -130,11 +130,7 @@ def assign_per_key(
     keys = keys_of(df, key_cols)
     need = RowColumns(columns.features, invalid=columns.invalid)
     checked_schema(df.schema, need)
-    for name in outputs:
-        if name in df.columns:
-            raise BadInputError(
-                "is there already", place=f"column {name!r}", remedy="drop it, or rename ours"
-            )
+    check_free(df, outputs)
     names = tuple(df.columns)
     schema = StructType([nullable(f) for f in df.schema.fields])
     for name, kind in zip(outputs, LABELS.values(), strict=True):

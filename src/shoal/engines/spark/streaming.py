@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from shoal.engines.spark.columns import checked_schema, plain_column, quoted
+from shoal.engines.spark.columns import check_free, checked_schema, plain_column, quoted
 from shoal.engines.spark.labels import labels_of
 from shoal.engines.spark.live import LiveSettings, advance
 from shoal.engines.spark.rows import RowColumns, RowReader
@@ -57,11 +57,7 @@ def label_stream(
     features = tuple(featuresCols) if featuresCols else (featuresCol,)
     columns = RowColumns(features, invalid="error" if handleInvalid == "error" else "skip")
     checked_schema(df.schema, columns)
-    for name in names:
-        if name in df.columns:
-            raise BadInputError(
-                "is there already", place=f"column {name!r}", remedy="choose other names for ours"
-            )
+    check_free(df, names)
     label = F.arrow_udf(newest_labeller(store, columns), _LABEL)
     made = F.col(_MADE)
     labelled = df.withColumn(_MADE, label(*[plain_column(df, name) for name in features]))
