@@ -50,6 +50,10 @@ class NewerFormatError(ShoalError):
     """A file written by a newer release than the one reading it."""
 
 
+MOST_REASONS = 100
+OTHER_REASONS = "other reasons"
+
+
 @dataclass
 class Rejects:
     """Rows refused, by reason, with the first place each reason was seen.
@@ -69,8 +73,13 @@ class Rejects:
         return sum(self.counts.values())
 
     def add(self, reason: str, rows: int, place: str) -> None:
-        """Count ``rows`` refused for ``reason``; ``place`` is kept if it is the first."""
+        """Count ``rows`` refused for ``reason``; ``place`` is kept if it is the first.
+
+        After 100 reasons all others are one, so that what a stream keeps stays small.
+        """
         if rows > 0:
+            if reason not in self.counts and len(self.counts) >= MOST_REASONS:
+                reason = OTHER_REASONS
             self.counts[reason] = self.counts.get(reason, 0) + rows
             self.first.setdefault(reason, place)
 

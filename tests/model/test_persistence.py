@@ -76,7 +76,7 @@ def test_a_crash_while_saving_leaves_the_old_model(tmp_path, monkeypatch, dies_a
     second, summary2, _ = fitted(5, seed=1)
     save_model(first, tmp_path / "m", summary=summary)
     calls = []
-    real = persistence._replace
+    real = persistence.replace_durably
 
     def dying(path, data):
         if len(calls) == dies_at:
@@ -84,7 +84,7 @@ def test_a_crash_while_saving_leaves_the_old_model(tmp_path, monkeypatch, dies_a
         calls.append(path)
         real(path, data)
 
-    monkeypatch.setattr(persistence, "_replace", dying)
+    monkeypatch.setattr(persistence, "replace_durably", dying)
     with pytest.raises(KeyboardInterrupt):
         save_model(second, tmp_path / "m", summary=summary2)
     assert equal(load_model(tmp_path / "m"), first)

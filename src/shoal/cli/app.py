@@ -11,8 +11,8 @@ import typer
 
 from shoal.cli import assign, demo, events, fit, inspect, merge, plot, report, stream, sweep, update, window
 from shoal.cli.console import out, print_error
-from shoal.engines.local import release
 from shoal.errors import ShoalError
+from shoal.model.release import release
 
 app = typer.Typer(
     name="shoal",

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +27,7 @@ from shoal.model.packed_folder import (
     newest_version,
 )
 from shoal.model.persistence import load_both, save_model
+from shoal.model.release import release
 from shoal.model.store import ModelStore
 from shoal.solve.choose_k import KChoice, choose_k
 from shoal.solve.k_means import k_means
@@ -285,14 +285,6 @@ def open_data(data: Any, read: ReadOptions, *, text_columns: frozenset[str] = fr
         options = replace(read, text_columns=read.text_columns | text_columns)
         return open_files(data, options=options)
     return open_table(data, batch_rows=read.batch_rows)
-
-
-def release() -> str:
-    """Version of the installed package."""
-    try:
-        return version("shoal")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _read(

@@ -63,6 +63,11 @@ class RowBatch(NamedTuple):
     """(n,) positions in the batch."""
 
 
+def part_of(rows: RowBatch, index: NDArray[np.intp]) -> RowBatch:
+    """Some of the rows."""
+    return RowBatch(*(None if a is None else a[index] for a in rows))  # type: ignore[arg-type]
+
+
 def fill(summary: Coreset, batch: RowBatch) -> None:
     """Take a batch into a summary; rows with ids are the same rows wherever they are seen."""
     key = None if batch.ids is None else KEY

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from shoal.engines.local import Clustering, release
+from shoal.engines.local import Clustering
 from shoal.engines.window_changes import changes
 from shoal.errors import BadInputError
 from shoal.model.build import build_model
 from shoal.model.cluster_model import Provenance
 from shoal.model.events import Event
+from shoal.model.release import release
 from shoal.model.time_answers import Span, Window, told
 from shoal.model.time_store import TimeStore
 from shoal.solve.choose_k import choose_k

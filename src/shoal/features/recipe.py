@@ -18,6 +18,7 @@ from shoal.features.scaling import Method
 from shoal.features.spec import OnError, RecipeSpec
 from shoal.features.troubles import Refused, Troubles
 from shoal.features.where import Where
+from shoal.model.successor import Space
 
 Block = Numeric | Vector | OneHot
 
@@ -95,6 +96,11 @@ class Recipe:
         """(d,) which features were standardised."""
         methods = [scaling_of(self.spec, b, self.blocks) == "standard" for b in self.blocks]
         return tuple(method for method, b in zip(methods, self.blocks) for _ in range(b.width))
+
+    @property
+    def space(self) -> Space:
+        """The columns it makes, for a model."""
+        return Space(self.spec.metric, self.feature_names, self.to_dict())
 
     @property
     def text_columns(self) -> frozenset[str]:

@@ -65,5 +65,7 @@ def load_packed_file(path: Path) -> tuple[ClusterModel, Coreset]:
     """
     model, summary = unpack_model(path.read_bytes())
     if summary is None:
-        raise ShoalError(f"{path} holds a model without its summary")
+        raise ShoalError(
+            f"{path} holds a model without its summary, as BIRCH's; shoal.engines.beam.FileStore opens it: .load().model"
+        )
     return model, summary

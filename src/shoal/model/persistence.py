@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 
 from shoal.errors import DamagedFileError, NewerFormatError, ShoalError
 from shoal.model.cluster_model import ClusterModel
+from shoal.model.durable import replace_durably
 from shoal.model.model_parts import FORMAT, arrays_of, check_arrays, manifest_of, model_of
 from shoal.summary.coreset import Coreset
 
@@ -51,7 +51,7 @@ def save_model(
     manifest = manifest_of(model) | {"files": files}
     version = version_of(manifest)
     manifest["version"] = version
-    _replace(folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True).encode())
+    replace_durably(folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True).encode())
     keep = {entry["name"] for entry in files.values()}
     for old in folder.iterdir():  # what earlier versions or a crash left; nothing that is not ours
         if _OURS.fullmatch(old.name) and old.name not in keep and old.is_file():
@@ -162,7 +162,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _write_blob(folder: Path, stem: str, suffix: str, data: bytes) -> dict[str, str]:
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     name = f"{stem}-{digest[:12]}{suffix}"
-    _replace(folder / name, data)
+    replace_durably(folder / name, data)
     return {"name": name, "blake2b": digest}
 
 
@@ -177,23 +177,3 @@ def _read_blob(folder: Path, entry: dict[str, str]) -> bytes:
     if hashlib.blake2b(data, digest_size=16).hexdigest() != entry["blake2b"]:
         raise DamagedFileError(f"{folder / name} was cut short or changed; use another copy of the model")
     return data
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write under a temporary name, sync, rename, sync the directory."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

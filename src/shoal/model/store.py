@@ -17,6 +17,7 @@ from typing import Any
 
 from shoal.errors import DamagedFileError, NewerFormatError, ShoalError
 from shoal.model.cluster_model import ClusterModel
+from shoal.model.durable import replace_durably, sync_folder
 from shoal.model.events import Event
 from shoal.model.persistence import MANIFEST, load_model, load_summary, save_model
 from shoal.summary.coreset import Coreset
@@ -103,7 +104,7 @@ class ModelStore:
         temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
         try:
             save_model(model, temporary, summary=summary)
-            _write_synced(temporary / _NOTE, json.dumps(dict(note or {})).encode())
+            replace_durably(temporary / _NOTE, json.dumps(dict(note or {})).encode())
             temporary.chmod(0o755)
             with self._turn():
                 number = self._renamed(temporary, after)
@@ -192,7 +193,7 @@ class ModelStore:
         if after is not None and newest != after:
             raise FileExistsError(f"{self.folder} is at version {newest}, not {after}")
         temporary.rename(self.path(newest + 1))
-        _sync(self.folder)
+        sync_folder(self.folder)
         return newest + 1
 
     def _tidy(self) -> None:
@@ -211,19 +212,3 @@ class ModelStore:
     def path(self, number: int) -> Path:
         """The directory of a version, which is a model as any other."""
         return self.folder / f"v{number:08d}"
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from shoal.errors import DamagedFileError, NewerFormatError
+from shoal.model.durable import replace_durably
 from shoal.summary import wire
 from shoal.summary.coreset import DEFAULT_BYTES, Coreset
 
@@ -24,18 +23,7 @@ def write_summary(folder: Path, summary: Coreset) -> tuple[str, int]:
     """Write, sync and rename; answers the file's name, which is its content's hash, and its bytes."""
     data = summary.to_bytes()
     name = f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.shoal"
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(folder / name)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    sync_folder(folder)
+    replace_durably(folder / name, data)
     return name, len(data)
 
 
@@ -55,15 +43,6 @@ def read_summary(folder: Path, name: str, rows: int) -> Coreset:
         return _roomier(data, rows)
     except (DamagedFileError, NewerFormatError) as error:
         raise type(error)(f"{path}: {error}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a directory durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def resized(summary: Coreset, rows: int) -> Coreset:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal.solve.choose_k import choose_k
+from shoal.solve.granularity import choose_by_silhouette
 from shoal.solve.k_means import k_means
 from shoal.solve.lloyd import Metric, Solution, lloyd
 from shoal.summary.protocol import WeightedPoints
 
+Criterion = Literal["votes", "silhouette"]
+"""By what k is chosen: several criteria (:mod:`shoal.solve.choose_k`), or the one that sees clusters of embeddings."""
 MARGIN = 0.03
 """A solve from scratch wins over going on from the last centres if its inertia is lower by this share."""
 CHOICE_POINTS = 1500
@@ -63,6 +66,7 @@ def next_solution(
     rows: int,
     seed: int = 0,
     metric: Metric = "euclidean",
+    criterion: Criterion = "votes",
     n_threads: int | None = None,
 ) -> Next:
     """Solve again.
@@ -85,7 +89,7 @@ def next_solution(
     """
     low, high = k if isinstance(k, tuple) else (k, k)
     low, high = min(low, len(points.X)), min(high, len(points.X))
-    solver = _Solver(points, rows, seed, metric, n_threads)
+    solver = _Solver(points, rows, seed, metric, criterion, n_threads)
     warm, rose = None, False
     if previous is not None and len(previous) == following.k and low <= following.k <= high:
         warm = solver.warm(previous)
@@ -141,6 +145,7 @@ class _Solver:
     rows: int
     seed: int
     metric: Metric
+    criterion: Criterion
     n_threads: int | None
 
     @property
@@ -152,6 +157,19 @@ class _Solver:
         sample = _alike(self.points, self.seed)
         if len(np.unique(sample, axis=0)) < low:  # no k can be told from another
             return replace(before, k=low, wanted=0, times=0)
+        wanted = self._chosen(sample, low, high, now)
+        if not now or wanted == now:
+            return replace(before, k=wanted, wanted=0, times=0)
+        times = before.times + 1 if wanted == before.wanted else 1
+        if times >= AGREE or (rose and wanted > now):
+            return replace(before, k=wanted, wanted=0, times=0)
+        return replace(before, k=now, wanted=wanted, times=times)
+
+    def _chosen(self, sample: NDArray[Any], low: int, high: int, now: int) -> int:
+        if self.criterion == "silhouette":
+            return choose_by_silhouette(
+                sample, low, high, metric=self.metric, seed=self.seed, n_threads=self.n_threads
+            )
         choice = choose_k(
             sample,
             np.ones(len(sample)),
@@ -161,13 +179,7 @@ class _Solver:
             seed=self.seed,
             n_threads=self.n_threads,
         )
-        wanted = choice.suggested or (now or choice.most_voted)
-        if not now or wanted == now:
-            return replace(before, k=wanted, wanted=0, times=0)
-        times = before.times + 1 if wanted == before.wanted else 1
-        if times >= AGREE or (rose and wanted > now):
-            return replace(before, k=wanted, wanted=0, times=0)
-        return replace(before, k=now, wanted=wanted, times=times)
+        return choice.suggested or (now or choice.most_voted)
 
     def cold(self, k: int) -> Solution:
         """From scratch."""

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from shoal.errors import BadInputError
+from shoal.model.durable import sync_folder
 from shoal.sources.locate import Located, name_format
-from shoal.sources.stream_growing import sync_directory
 from shoal.sources.stream_protocol import DeadLetter
 
 SETTLE = 2.0
@@ -144,7 +144,7 @@ class ReceivedFiles:
             file.flush()
             os.fsync(file.fileno())
         if fresh:
-            sync_directory(self._state)
+            sync_folder(self._state)
         for _, name, size in found:
             self._names.append(name)
             self._sizes.append(size)

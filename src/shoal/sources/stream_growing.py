@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from shoal.errors import BadInputError
+from shoal.model.durable import replace_durably
 from shoal.sources.blocks import FIRST_BLOCK
 from shoal.sources.locate import name_format
 from shoal.sources.options import ReadOptions
@@ -269,6 +269,7 @@ class GrowingStream:
         if self._memo is None:
             return
         data = {"name": self.name, "first": _first_line(head), "shape": self._shape_dict}
+        self._memo.parent.mkdir(parents=True, exist_ok=True)
         replace_durably(self._memo, json.dumps(data).encode())
 
     def committed(self, position: dict[str, Any]) -> None:
@@ -299,27 +300,6 @@ def text_kind(name: str, head: bytes, options: ReadOptions) -> str:
             f"{kind} cannot be read while it grows", place=name, remedy="follow CSV or JSON lines"
         )
     return "jsonl" if kind == "jsonl" else "csv"
-
-
-def replace_durably(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash there is the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".tmp")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make names created in a directory survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _first_line(head: bytes) -> str:

@@ -17,9 +17,10 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 import numpy as np
 
 from shoal.errors import BadInputError, ShoalError
+from shoal.model.durable import replace_durably
 from shoal.sources.options import ReadOptions
 from shoal.sources.protocol import content_key
-from shoal.sources.stream_growing import LEARN_RECORDS, LEARN_SECONDS, replace_durably
+from shoal.sources.stream_growing import LEARN_RECORDS, LEARN_SECONDS
 from shoal.sources.stream_protocol import Chunk
 from shoal.sources.stream_records import dead_letter
 from shoal.sources.stream_redis_entries import EntryId, EntryShape, Fields, learn_entries
@@ -231,6 +232,7 @@ class RedisStream:
         self._set_shape(learn_entries(ids, entries, self._options, self.name, self._hint))
         if self._memo is not None:
             data = {"name": self.name, "first": first, "shape": self._shape_dict}
+            self._memo.parent.mkdir(parents=True, exist_ok=True)
             replace_durably(self._memo, json.dumps(data).encode())
         return True
 

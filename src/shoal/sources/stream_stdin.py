@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from shoal.errors import ShoalError
+from shoal.model.durable import sync_folder
 from shoal.sources.protocol import content_key
-from shoal.sources.stream_growing import sync_directory
 from shoal.sources.stream_protocol import DeadLetter
 
 LIMIT = 256 << 20
@@ -223,7 +223,7 @@ class Copier:
                 self._sync()
                 self._file.close()
             self._file = _segment_path(self._folder, self._session, self._written).open("wb", buffering=0)
-            sync_directory(self._folder)
+            sync_folder(self._folder)
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
@@ -239,7 +239,7 @@ class Copier:
     def _end(self) -> None:
         self._sync()
         (self._folder / _end_name(self._session)).touch()
-        sync_directory(self._folder)
+        sync_folder(self._folder)
         self.ended = True
 
 

@@ -185,6 +185,19 @@ class Coreset:
         weights = stands_for(kept, tau, self._state.totals.weight)
         return WeightedPoints(kept.X, weights if self.half_life is None else weights * self._as_of_newest)
 
+    def sampled_ids(self) -> NDArray[np.uint64]:
+        """Identities of the rows of :meth:`points`, in their order: what belongs to a row can be kept beside it.
+
+        >>> seen = Coreset().update([[0.0], [1.0]], key=1, rows=[0, 1])
+        >>> seen.sampled_ids().shape, bool((seen.sampled_ids() % 2 == 0).all())
+        ((2,), True)
+        """
+        return np.empty(0, np.uint64) if self._state is None else self._state.look()[0].ids
+
+    def held_ids(self) -> NDArray[np.uint64]:
+        """Identities of the rows that are held or wait to be considered, in no order; no other row comes back."""
+        return np.empty(0, np.uint64) if self._state is None else self._state.held_ids()
+
     def to_bytes(self) -> bytes:
         """Everything needed to go on elsewhere, checksummed; equal summaries give equal bytes."""
         meta: dict[str, Any] = {"k_max": self.k_max, "rows": self.rows, "max_bytes": self.max_bytes}

@@ -115,7 +115,7 @@ class CoresetState:
             ids = np.arange(self.stream_rows, self.stream_rows + len(X), dtype=np.uint64)
             self.stream_rows += len(X)
         else:
-            ids = row_ids(key, numbers) & ~np.uint64(1)
+            ids = identities(key, numbers)
         start = 0
         while start < len(X):
             part = slice(start, start + self.pending.room)
@@ -124,6 +124,11 @@ class CoresetState:
             start = part.stop
             if not self.pending.room:
                 self.flush()
+
+    def held_ids(self) -> NDArray[np.uint64]:
+        """Identities of the rows in the sample and of those that wait, in no order; other rows are gone for ever."""
+        self.sample.settle()
+        return np.concatenate([self.sample.kept_ids(), self.pending.ids[: self.pending.n]])
 
     def age(self, shift: int) -> None:
         """Let everything held weigh less by so many epochs; exact, so that it leaves no trace in what comes next."""
@@ -257,6 +262,11 @@ class CoresetState:
             for name in ("X", "weights", "ids", "named"):
                 getattr(p, name)[: p.n] = arrays[f"pending_{name}"]
         return out
+
+
+def identities(key: int, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Identities of rows that came with a key; those of rows without one are odd."""
+    return row_ids(key, numbers) & ~np.uint64(1)
 
 
 def horvitz_thompson(rows: Rows, tau: float) -> NDArray[np.float64]:

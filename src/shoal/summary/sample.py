@@ -95,6 +95,10 @@ class PrioritySample:
         if not keep.all():
             self._compact(keep)
 
+    def kept_ids(self) -> NDArray[np.uint64]:
+        """Identities of the rows held, in no order."""
+        return self._store.ids[: self._n].copy()
+
     def kept(self, most: int | None = None) -> Rows:
         """The kept rows, highest priority first; equal for equal samples whatever their history.
 

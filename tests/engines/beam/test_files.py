@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import shoal
 from shoal.cli.app import app
 from shoal.engines.beam import fit, sweep
+from shoal.engines.beam.files import check_options
 from shoal.errors import BadInputError
 
 RNG = np.random.default_rng(2)
@@ -87,6 +88,7 @@ def test_the_command(files: Path, tmp_path: Path) -> None:
         (["--runner", "DirectRunner"], "--runner is for --engine beam"),
         (["--engine", "beam", "--threads", "2"], "--runner direct_num_workers=2"),
         (["--engine", "beam", "--runner", "NoRunner"], "Beam failed"),
+        (["--engine", "beam", "--runner", "direct_num_wrkers=2"], "did you mean direct_num_workers"),
     ],
 )
 def test_wrong_options_are_told(files: Path, more: list[str], says: str) -> None:
@@ -100,3 +102,10 @@ def test_names_of_the_package_are_what_they_say() -> None:
 
     for name in package.__all__:
         assert callable(getattr(package, name)), name
+
+
+def test_words_of_ones_own_command_line_are_no_wrong_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["program", "--verbosity=3", "input.csv"])
+    check_options(PipelineOptions())
+    with pytest.raises(BadInputError, match="no option 'verbosity'"):
+        check_options(PipelineOptions(["--verbosity=3"]))

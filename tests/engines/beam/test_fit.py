@@ -228,3 +228,85 @@ def test_a_k_that_makes_no_sense(k: Any) -> None:
 def test_no_model_is_told() -> None:
     with pytest.raises(BadInputError, match="the model is a str; give a model or AsSingleton"):
         AssignClusters("model")
+
+
+def test_one_short_row_first_does_not_cost_its_bundle() -> None:
+    with beam.Pipeline() as p:
+        models, dead = p | beam.Create([(1.0,), *ROWS], reshuffle=False) | FitClusters(3).with_dead_letters()
+        assert_that(models, lambda m: m[0].provenance.rows_seen == 1200 or 1 / 0, "models")
+        assert_that(dead, lambda d: [x.element for x in d] == [(1.0,)] or 1 / 0, "dead")
+
+
+def test_poison_of_many_kinds_reaches_the_dead_letters() -> None:
+    bad = [
+        {"v": [1.0, 10**400], "w": 1.0, "t": 1.0},
+        {"v": [1.0, 2.0], "w": 10**400, "t": 1.0},
+        {"v": [1.0, 2.0], "w": 1.0, "t": 1e100},
+        {"v": [1.0, 2.0], "w": 1.0, "t": 1.7e12},  # milliseconds among seconds
+        {"v": [1j, 2.0], "w": 1.0, "t": 1.0},
+    ]
+    good = [{"v": list(row), "w": 1.0, "t": 1.7e9} for row in ROWS[:300]]
+    fields = Fields("v", weight="w", time="t")
+    fit = FitClusters(3, fields, settings=SummarySettings(half_life=3600.0)).with_dead_letters()
+    with beam.Pipeline() as p:
+        models, dead = p | beam.Create([*bad, *good]) | fit
+        assert_that(models, lambda m: m[0].weights.sum() == pytest.approx(300) or 1 / 0, "models")
+        assert_that(dead, lambda d: len(d) == 5 or 1 / 0, "dead")
+
+
+def test_numbers_too_large_for_the_precision_learned_are_refused() -> None:
+    batches = [X[:300].astype(np.float32), np.array([[1e25, 1e25], [0.0, 0.0]])]
+    with beam.Pipeline() as p:
+        summary = p | beam.Create(batches, reshuffle=False) | Summarise(is_batched=True)
+        assert_that(summary, lambda s: (s[0].summary.count, s[0].rejects.total) == (301, 1) or 1 / 0)
+
+
+def test_elements_that_are_no_pairs_or_batches_are_dead_letters() -> None:
+    model = FitClusters(2, per_key=True)
+    given = [*(("a", row) for row in ROWS[:100]), 5, (["no key"], ROWS[0])]
+    with beam.Pipeline() as p:
+        rows = p | beam.Create(given)
+        models = rows | model
+        labels, dead = rows | AssignClusters(beam.pvalue.AsDict(models), per_key=True).with_dead_letters()
+        assert_that(labels, lambda r: len(r) == 100 or 1 / 0, "labels")
+        assert_that(dead, lambda d: {x.reason for x in d} == {"is no pair of key and row"} or 1 / 0, "dead")
+        batches = p | "Batches" >> beam.Create([X[:100], 7.0])
+        found, lost = batches | "Fit" >> FitClusters(2, is_batched=True).with_dead_letters()
+        assert_that(found, lambda m: m[0].provenance.rows_seen == 100 or 1 / 0, "fitted")
+        assert_that(lost, lambda d: [x.reason for x in d] == ["float is no batch of rows"] or 1 / 0, "lost")
+
+
+def test_what_can_be_fitted_can_be_labelled() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    with beam.Pipeline() as p:
+        batches = p | beam.Create([frame, X])
+        model = beam.pvalue.AsSingleton(batches | FitClusters(3))
+        for name, assign in {
+            "told": AssignClusters(model, is_batched=True),
+            "seen": AssignClusters(model),
+        }.items():
+            labels, dead = batches | name >> assign.with_dead_letters()
+            assert_that(labels, lambda r: len(r) == 2400 or 1 / 0, f"labels {name}")
+            assert_that(dead, lambda d: d == [] or 1 / 0, f"dead {name}")
+
+
+def test_the_order_of_keys_in_a_dict_says_nothing() -> None:
+    rows = [{"x": a, "y": b} if i % 2 else {"y": b, "x": a} for i, (a, b) in enumerate(ROWS)]
+    with beam.Pipeline() as p:
+        models, dead = p | beam.Create([*rows, {"x": 1.0, "z": 2.0}]) | FitClusters(3).with_dead_letters()
+        assert_that(models, lambda m: close_to_centres(m[0]) or 1 / 0, "models")
+        assert_that(
+            dead, lambda d: [x.reason for x in d] == ["the fields are x, z, not x, y"] or 1 / 0, "dead"
+        )
+
+
+def test_a_field_that_nobody_has_is_told_where_labels_are_wanted() -> None:
+    p = beam.Pipeline()
+    rows = p | beam.Create([{"v": row} for row in ROWS[:50]])
+    _ = rows | AssignClusters(beam.pvalue.AsSingleton(rows | FitClusters(2, Fields("vv"))))
+    with pytest.raises(Exception, match="not one row could be learned from"):
+        p.run()
+    with pytest.raises(BadInputError, match="no name of a field"):
+        Fields((0, 1))  # type: ignore[arg-type]

@@ -253,3 +253,54 @@ def _metadata(element: tuple[str, str]) -> ModelMetadata:
 
 def _same(found: Any, wanted: Any) -> None:
     assert found == wanted
+
+
+class Elsewhere(FileSystem):
+    """A file system that is not this machine's: elsewhere://PATH is the local PATH."""
+
+    def _local(self, path: str) -> str:
+        return path.removeprefix("elsewhere:/")
+
+    @classmethod
+    def scheme(cls) -> str:
+        return "elsewhere"
+
+    def join(self, basepath: str, *paths: str) -> str:
+        return "/".join([basepath, *paths])
+
+    def split(self, path: str) -> tuple[str, str]:
+        head, _, tail = path.rpartition("/")
+        return head, tail
+
+    def mkdirs(self, path: str) -> None:
+        Path(self._local(path)).mkdir(parents=True)
+
+    def has_dirs(self) -> bool:
+        return True
+
+    def _list(self, dir_or_prefix: str) -> Any:
+        for file in Path(self._local(dir_or_prefix)).iterdir():
+            yield FileMetadata(f"elsewhere:/{file}", file.stat().st_size, file.stat().st_mtime)
+
+    def open(self, path: str, mime_type: str = "", compression_type: str = "") -> Any:
+        return Path(self._local(path)).open("rb")
+
+    def exists(self, path: str) -> bool:
+        return Path(self._local(path)).exists()
+
+    def _never(self, *arguments: Any) -> Any:
+        raise NotImplementedError
+
+    create = copy = rename = size = last_updated = checksum = metadata = delete = _never
+
+
+def test_a_saved_model_may_be_in_a_bucket(tmp_path: Path) -> None:
+    save_model(model_of(), tmp_path / "saved")
+    path = f"elsewhere:/{tmp_path}/saved"
+    found = ShoalModelHandler(path).load_model()
+    assert np.array_equal(found.model.centres, model_of().centres)
+    assert found.path == path
+    blob = next(p for p in (tmp_path / "saved").iterdir() if p.suffix == ".safetensors")
+    blob.write_bytes(b"x")
+    with pytest.raises(DamagedFileError, match=re.escape(path)):
+        ShoalModelHandler(path).load_model()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from apache_beam import pvalue
+from apache_beam.coders.coders import IntervalWindowCoder
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.test_stream import TestStream
@@ -504,3 +505,47 @@ def _learned(algorithm: Any, rows: np.ndarray, mark: int) -> Accumulated:
     batch = Batch(RowBatch(rows, None, None, None, np.arange(len(rows))), Rejects())
     out.learn(batch.rows, batch.rejects, mark)
     return out
+
+
+class Thirds(window.NonMergingWindowFn):
+    """A window function of somebody's own, that looks at elements."""
+
+    def assign(self, context: Any) -> list:
+        start = 10 * (int(context.element[0]) % 3)
+        return [window.IntervalWindow(start, start + 10)]
+
+    def get_window_coder(self) -> Any:
+        return IntervalWindowCoder()
+
+
+@pytest.mark.parametrize(
+    ("windows", "learned", "versions"), [(window.SlidingWindows(20, 10), 400, 3), (Thirds(), 200, 3)]
+)
+def test_rows_stay_in_the_windows_they_came_in(
+    tmp_path: Path, windows: Any, learned: int, versions: int
+) -> None:
+    rows = [TimestampedValue((float(i % 7), float(i % 5)), i % 20) for i in range(200)]
+    with beam.Pipeline() as pipeline:
+        _ = pipeline | beam.Create(rows) | beam.Map(_same) | beam.WindowInto(windows) | train(tmp_path, k=2)
+    seen = seen_by(tmp_path)
+    assert max(seen) == learned
+    assert len(seen) == versions
+
+
+def test_models_of_sliding_windows_are_found_as_side_inputs(tmp_path: Path) -> None:
+    """A row of a fixed window looks for the model of the last sliding window that holds the window's end."""
+    rows = [TimestampedValue((float(i % 7), float(i % 5)), i % 20) for i in range(200)]
+
+    def check(found: list) -> None:
+        assert len(found) == 200
+        assert all(isinstance(r.inference, ClusterLabel) for r in found)
+
+    with TestPipeline() as pipeline:
+        given = pipeline | beam.Create(rows) | beam.Map(_same)
+        models = given | "Slide" >> beam.WindowInto(window.SlidingWindows(20, 10)) | train(tmp_path, k=2)
+        labelled = (
+            given
+            | "Fix" >> beam.WindowInto(window.FixedWindows(10))
+            | AssignClusterLabelsInMemoryModel(pvalue.AsSingleton(models), n_clusters=2, batch_size=10)
+        )
+        assert_that(labelled | beam.WindowInto(window.GlobalWindows()), check)

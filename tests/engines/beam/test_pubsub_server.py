@@ -546,3 +546,17 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "export PUBSUB_EMULATOR_HOST=" in text
     assert "create_subscription" in text
+
+
+def test_a_late_acknowledgement_drops_no_message_of_a_namesake() -> None:
+    broker = Broker()
+    broker.create_topic("t")
+    broker.create_subscription("s", "t", 10)
+    broker.publish("t", [("old", 3)], stamp=lambda content, number: None)
+    [stale] = broker.take("s", at_most=1, wait=0.0)
+    broker.delete_subscription("s")
+    broker.create_subscription("s", "t", 10)
+    broker.publish("t", [("new", 3)], stamp=lambda content, number: None)
+    broker.take("s", at_most=1, wait=0.0)
+    broker.acknowledge("s", [stale.ack_id])
+    assert broker.subscription("s").n_held == 1

@@ -266,3 +266,20 @@ def test_at_least_one_version_is_kept() -> None:
 
 def _unfinished(path: str) -> list[str]:
     return [f.path for f in FileSystems.match([path + "/unfinished-*.tmp"])[0].metadata_list]
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = FileStore(str(tmp_path / "file" / "houses"))
+    for write in (store.check, lambda: store.publish(model_of())):
+        with pytest.raises(
+            BadInputError, match=r"file/houses: models cannot be written here .*; choose a folder"
+        ):
+            write()
+
+
+def test_a_look_at_whether_a_store_can_be_written_leaves_nothing(path: str) -> None:
+    store = FileStore(path)
+    store.check()
+    assert _unfinished(path) == []
+    assert store.numbers() == []

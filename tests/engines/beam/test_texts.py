@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from shoal.engines.beam import FileStore
 from shoal.engines.beam.elements import DEAD
 from shoal.engines.beam.labels import ClusterLabel
 from shoal.engines.beam.online_learner import AT_THE_END
-from shoal.engines.beam.texts import cluster, ingest
-from shoal.engines.beam.texts.changes import TellChanges
+from shoal.engines.beam.texts import cluster, embed, ingest
+from shoal.engines.beam.texts.changes import GONE, MOST, TellChanges, TellFn
 from shoal.engines.beam.texts.documents import FromMessages, read_texts
 from shoal.engines.beam.texts.settings import options_of
 from shoal.errors import BadInputError
@@ -47,7 +48,7 @@ def test_texts_of_files(tmp_path: Path) -> None:
     lines.write_text(json.dumps({"text": "from json", "label": "joy"}) + "\n")
     assert len(list(read_texts(plain))) == 31
     assert len(list(read_texts(plain, frozenset(["joy"])))) == 10
-    assert list(read_texts(lines)) == ["from json"]
+    assert [d["text"] for d in read_texts(lines)] == ["from json"]
     assert len(list(read_texts(tmp_path))) == 32
     with pytest.raises(BadInputError, match=r"b\.jsonl, line 1: is no JSON object with a field 'title'"):
         list(read_texts(lines, field="title"))
@@ -152,7 +153,7 @@ def test_options_of_the_cloud() -> None:
     )
     options = options_of(args, streaming=True)
     cloud = options.view_as(GoogleCloudOptions)
-    assert (cloud.project, cloud.region, cloud.job_name) == ("my-project", "us-central1", "shoal-texts")
+    assert (cloud.project, cloud.region, cloud.job_name) == ("my-project", "us-central1", "shoal-cluster")
     assert (cloud.staging_location, cloud.temp_location) == ("gs://b/shoal/staging", "gs://b/shoal/temp")
     assert options.view_as(StandardOptions).runner == "DataflowRunner"
     assert options.view_as(StandardOptions).streaming
@@ -184,3 +185,165 @@ def test_nothing_to_send_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert ingest.main(["--input", str(tmp_path / "a.txt"), "--labels", "fear"]) == 1
     assert "there are no texts" in capsys.readouterr().err
     assert ingest.main(["--input", str(tmp_path / "none.txt")]) == 1
+
+
+def test_only_a_last_word_is_a_label(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("hello; world without label\ni am glad;joy\na; b;" + "x" * 33 + "\n")
+    assert [d["text"] for d in read_texts(file)] == [
+        "hello; world without label",
+        "i am glad",
+        "a; b;" + "x" * 33,
+    ]
+
+
+def test_ids_are_the_same_at_each_attempt_and_differ_between_texts(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("same\nsame\nother\n")
+    first, again = ([d["id"] for d in read_texts(file)] for _ in range(2))
+    assert first == again
+    assert len(set(first)) == 3  # equal texts of two lines are two texts
+
+
+def test_each_program_has_a_job_name_of_its_own() -> None:
+    assert ingest.arguments([]).job_name == "shoal-ingest"
+    assert cluster.arguments([]).job_name == "shoal-cluster"
+
+
+def test_a_language_model_is_loaded_once_for_all_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[Any] = []
+    plain = embed.load_embedder
+
+    def counted(*args: Any, **more: Any) -> Any:
+        loads.append(args)
+        return plain(*args, **more)
+
+    monkeypatch.setattr(embed, "load_embedder", counted)
+    monkeypatch.setattr(embed, "_LOADED", {})
+    stream = TestStream()
+    for i in range(5):
+        stream = stream.add_elements([{"id": str(i), "text": f"text number {i}"}])
+    with TestPipeline(options=PipelineOptions(streaming=True)) as p:
+        _ = p | stream.advance_watermark_to_infinity() | embed.Embed("hashed:64")
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["--model", "/no/such/model"], "/no/such/model"),
+        (["--model", "hashed", "--store", "/dev/null/store"], "/dev/null/store: models cannot be written"),
+    ],
+)
+def test_what_workers_would_stumble_over_is_told_first(
+    asked: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with broker("ours"):
+        assert cluster.main([*asked, "--seconds", "1"]) == 1
+    told = capsys.readouterr().err.strip()
+    assert says in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_pipeline_that_dies_ends_the_program(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead:
+        def wait_until_finish(self) -> None:
+            raise RuntimeError("the disk is full")
+
+    class Pipeline:
+        def run(self) -> Dead:
+            return Dead()
+
+    start = time.monotonic()
+    assert cluster._run(Pipeline(), 60.0) == 1  # type: ignore[arg-type]
+    assert time.monotonic() - start < 30
+    assert capsys.readouterr().err == "error: the pipeline failed: RuntimeError: the disk is full\n"
+
+
+def test_each_topic_has_a_subscription_and_anothers_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    from google.cloud import pubsub_v1
+
+    project = "projects/local-project"
+    with broker("ours"), pubsub_v1.SubscriberClient() as subscriber:
+        assert ingest.main(["--limit", "3"]) == 0
+        assert ingest.main(["--limit", "4", "--topic", "other"]) == 0
+        for topic, n in (("texts", 3), ("other", 4)):
+            name = f"{project}/subscriptions/{topic}-clusters"
+            assert len(subscriber.pull(subscription=name, max_messages=10).received_messages) == n
+        asked = [
+            "--topic",
+            "other",
+            "--subscription",
+            "texts-clusters",
+            "--model",
+            "hashed",
+            "--seconds",
+            "1",
+        ]
+        assert cluster.main(asked) == 1
+    assert f"texts-clusters is a subscription of {project}/topics/texts" in capsys.readouterr().err
+
+
+def test_a_topic_that_is_read_already_is_given_no_second_subscription() -> None:
+    from google.cloud import pubsub_v1
+
+    topic = "projects/local-project/topics/texts"
+    with broker("ours"):
+        publisher = pubsub_v1.PublisherClient()
+        publisher.create_topic(name=topic)
+        with pubsub_v1.SubscriberClient() as subscriber:
+            subscriber.create_subscription(name="projects/local-project/subscriptions/mine", topic=topic)
+        assert ingest.main(["--limit", "1"]) == 0
+        assert [n.rpartition("/")[2] for n in publisher.list_topic_subscriptions(topic=topic)] == ["mine"]
+
+
+class Cell:
+    """State of a runner's."""
+
+    value: bytes | None = None
+
+    def read(self) -> bytes | None:
+        return self.value
+
+    def write(self, value: bytes) -> None:
+        self.value = value
+
+    def set(self, when: Any) -> None:
+        """A timer's."""
+
+
+def told(fn: TellFn, state: Cell, kind: str, content: Any) -> list[str]:
+    return list(fn.process(("", (kind, json.dumps(content))), state, Cell()))
+
+
+def test_texts_of_dead_clusters_leave_no_trace() -> None:
+    fn, state = TellFn(True), Cell()
+    for number in range(2 * GONE):
+        assert told(fn, state, "event", event("died", number).to_dict())
+        told(fn, state, "text", [str(number), 0.1, "x" * 79])  # its label comes after the news
+    known = json.loads(state.value or b"")
+    assert known["texts"] == {}
+    assert len(known["gone"]) == GONE
+
+
+def test_no_more_texts_and_events_are_kept_than_agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.engines.beam.texts.changes.MOST", 10)
+    assert MOST > 10
+    fn, state = TellFn(True), Cell()
+    for number in range(30):
+        told(fn, state, "text", [str(number), 0.1, "x"])
+    early = [line for n in range(100, 130) for line in told(fn, state, "event", event("born", n).to_dict())]
+    known = json.loads(state.value or b"")
+    assert sorted(map(int, known["texts"])) == list(range(20, 30))
+    assert len(known["waiting"]) == 10
+    assert len(early) == 20
+
+
+def test_beam_has_no_doubts_about_the_key_of_what_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with TestPipeline() as p, caplog.at_level("WARNING", "apache_beam.transforms.core"):
+        events = p | "e" >> beam.Create([event("born", 1)])
+        labels = p | "l" >> beam.Create([label(1, 0.5, "far")])
+        _ = (events, labels) | TellChanges()
+    assert "Key coder" not in caplog.text

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from shoal.engines.beam.coders import Learned
 from shoal.engines.beam.solving import FEATURES, SOURCE, Solving
-from shoal.engines.local import release
 from shoal.engines.shares import RowBatch, SummarySettings, fill
 from shoal.engines.stream.settings import STREAM_ROWS
 from shoal.engines.vectors import recipe_of
@@ -20,6 +19,7 @@ from shoal.errors import BadInputError
 from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance
 from shoal.model.identity import follow
+from shoal.model.release import release
 from shoal.solve.birch import join_entries
 from shoal.summary.cf_tree import DEFAULT_ENTRIES, CFTree
 from shoal.summary.coreset import DEFAULT_BYTES, Coreset

@@ -8,10 +8,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import PredictionResult
+from apache_beam.pvalue import EmptySideInput
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from shoal.engines.beam.batches import BATCH_ROWS, Gathering, Group
-from shoal.engines.beam.elements import DEAD, NAMESPACE, DeadLetter
+from shoal.engines.beam.elements import DEAD, NAMESPACE, DeadLetter, keyed, rows_of
 from shoal.engines.beam.labels import labels_of
 from shoal.engines.beam.rows import ElementReader, Fields
 from shoal.errors import BadInputError
@@ -19,6 +21,7 @@ from shoal.model.cluster_model import ClusterModel
 
 LABELS = "labels"
 NO_MODEL = "there is no model of its key"
+NOTHING_LEARNED = "there is no model of its window: not one row could be learned from"
 
 
 class AssignClusters(beam.PTransform):  # type: ignore[misc]
@@ -104,12 +107,18 @@ class AssignFn(beam.DoFn):  # type: ignore[misc]
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterable[Any] | None:
         """Keep it, and label when there are enough."""
-        key = None
+        try:
+            key, element = keyed(element) if self.per_key else (None, element)
+            rows = rows_of(element, self.fields, is_batched=self.is_batched)
+        except BadInputError as error:
+            group = Group(None, window, [element], [stamp], [None])
+            return [self._dead(group, 0, error.problem)]
         if self.per_key:
-            key, element = element
             model = model.get(key)
-        if self.is_batched:
-            rows = list(element)
+        elif not isinstance(model, ClusterModel):
+            self._check(window, model)
+            model = None
+        if rows is not None:
             return self._labelled(Group(key, window, rows, [stamp] * len(rows), [model])) if rows else None
         full = self._waiting.add(key, window, element, stamp, model)
         return None if full is None else self._labelled(full)
@@ -119,11 +128,25 @@ class AssignFn(beam.DoFn):  # type: ignore[misc]
         for group in self._waiting.rest():
             yield from self._labelled(group)
 
+    @staticmethod
+    def _check(window: Any, model: Any) -> None:
+        """A window may be without a model; a whole pipeline without one has read the wrong fields."""
+        if not isinstance(model, EmptySideInput):
+            raise BadInputError(
+                f"the model is a {type(model).__name__}", remedy="give a model or AsSingleton(models)"
+            )
+        if isinstance(window, GlobalWindow):
+            raise BadInputError(
+                "there is no model: not one row could be learned from",
+                remedy="look at the dead letters of FitClusters, and at the names in Fields",
+            )
+
     def _labelled(self, group: Group) -> Iterator[Any]:
         model: ClusterModel | None = group.extra[0]
         if model is None:
+            reason = NO_MODEL if self.per_key else NOTHING_LEARNED
             for i in range(len(group.elements)):
-                yield self._dead(group, i, NO_MODEL)
+                yield self._dead(group, i, reason)
             return
         fields = self.fields
         cosine = model.metric == "cosine"

@@ -6,19 +6,26 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.coders import BytesCoder
+from apache_beam.coders import BytesCoder, VarIntCoder
+from apache_beam.metrics import Metrics
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
-from apache_beam.transforms.window import GlobalWindows, TimestampedValue
+from apache_beam.transforms.window import GlobalWindow, GlobalWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from shoal.engines.beam.coders import Learned, LearnedCoder
+from shoal.engines.beam.elements import NAMESPACE
 from shoal.engines.beam.online_merger import EVENTS, MODELS
 from shoal.engines.beam.rows import Fields
 from shoal.engines.beam.solving import Solving
 from shoal.engines.shares import framed, unframed
+from shoal.errors import BadInputError
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.packed import pack_model, unpack_model
+
+BACKLOG = 16
+"""So many windows may wait, and each is still told as soon as it is over."""
+_END = GlobalWindow().max_timestamp().micros
 
 
 class Followed(NamedTuple):
@@ -33,14 +40,22 @@ class Followed(NamedTuple):
 class ClusterEvents(beam.PTransform):  # type: ignore[misc]
     """Summaries of windows (:class:`~shoal.engines.beam.summaries.Summarise`) to models that follow one another, and events.
 
-    Windows may arrive in any order: each waits until the watermark has passed its end, and they are followed by their time. A
-    window that fires again is another version at the same time.
+    Windows may arrive in any order: each waits until the watermark has passed its end, and they are followed by their time.
+
+    A window that fires again is another version at the same time if it holds more rows than when it was told, as panes that
+    accumulate do. A pane of fewer rows would say that clusters died which only have no *late* rows, so it is left out, as is a
+    window that comes when a later one has been told; both are counted in the metric ``shoal/late_windows``. In the global window
+    there is no end to wait for: every pane is followed when it comes, at the time of its newest row.
 
     Parameters
     ----------
     k : number of clusters, or the fewest and most.
     fields : those of the rows.
     per_key : elements are pairs of key and summary.
+
+    Raises
+    ------
+    BadInputError : a k that makes no sense.
 
     Examples
     --------
@@ -52,12 +67,19 @@ class ClusterEvents(beam.PTransform):  # type: ignore[misc]
         self, k: int | tuple[int, int], fields: Fields | None = None, *, per_key: bool = False
     ) -> None:
         super().__init__()
+        low, high = k if isinstance(k, tuple) else (k, k)
+        if not 1 <= low <= high:
+            raise BadInputError(f"k is {k}", remedy="give a number of at least 1, or a range such as (2, 12)")
         self.per_key = per_key
         self._follow = FollowFn(Solving(k, fields or Fields()))
 
     def expand(self, pcoll: Any) -> Followed:
         """See :class:`Followed`."""
-        keyed = pcoll if self.per_key else pcoll | "Key" >> beam.Map(_keyed)
+        keyed = (
+            pcoll
+            if self.per_key
+            else pcoll | "Key" >> beam.Map(_keyed).with_output_types(tuple[str, Learned])
+        )
         followed = (
             keyed
             | "Global" >> beam.WindowInto(GlobalWindows())
@@ -71,28 +93,42 @@ class ClusterEvents(beam.PTransform):  # type: ignore[misc]
 
 
 class FollowFn(beam.DoFn):  # type: ignore[misc]
-    """(key, summary) to (key, model) in the order of event time, and to the output ``events`` (key, event)."""
+    """(key, summary) to (key, model) in the order of event time, and to the output ``events`` (key, event).
+
+    What waits is read only when it is somebody's turn, never when something is added.
+    """
 
     BEFORE = ReadModifyWriteStateSpec("before", BytesCoder())
     WAITING = BagStateSpec("waiting", BytesCoder())
+    NEXT = ReadModifyWriteStateSpec("next", VarIntCoder())
     TURN = TimerSpec("turn", TimeDomain.WATERMARK)
 
     def __init__(self, solving: Solving) -> None:
         self.solving = solving
+        self.late = Metrics.counter(NAMESPACE, "late_windows")
 
     def process(
         self,
         element: tuple[Any, Learned],
         stamp: Any = beam.DoFn.TimestampParam,
+        before: Any = beam.DoFn.StateParam(BEFORE),
         waiting: Any = beam.DoFn.StateParam(WAITING),
+        next_turn: Any = beam.DoFn.StateParam(NEXT),
         turn: Any = beam.DoFn.TimerParam(TURN),
-    ) -> None:
+    ) -> Iterator[Any]:
         """Wait for its turn."""
-        _, learned = element
+        key, learned = element
         if learned.summary.is_empty:
             return
-        waiting.add(framed(stamp.micros, LearnedCoder().encode(learned)))
-        turn.set(Timestamp(micros=min(unframed(content)[0] for content in waiting.read())))
+        if stamp.micros >= _END:
+            yield from self._followed(key, stamp.micros, learned, before)
+            return
+        waiting.add(framed([stamp.micros, learned.summary.count], LearnedCoder().encode(learned)))
+        soonest = next_turn.read()
+        if soonest is None or stamp.micros < soonest:
+            soonest = stamp.micros
+            next_turn.write(soonest)
+        turn.set(Timestamp(micros=soonest))
 
     @on_timer(TURN)  # type: ignore[untyped-decorator]
     def when_its_turn_comes(
@@ -101,31 +137,41 @@ class FollowFn(beam.DoFn):  # type: ignore[misc]
         now: Any = beam.DoFn.TimestampParam,
         before: Any = beam.DoFn.StateParam(BEFORE),
         waiting: Any = beam.DoFn.StateParam(WAITING),
+        next_turn: Any = beam.DoFn.StateParam(NEXT),
         turn: Any = beam.DoFn.TimerParam(TURN),
     ) -> Iterator[Any]:
-        """Follow the windows that are over."""
+        """Follow the windows that are over, by time, and panes of one window by their rows."""
         all_waiting = sorted((unframed(content) for content in waiting.read()), key=lambda one: one[0])
-        due = [one for one in all_waiting if one[0] <= now.micros] or all_waiting[:1]
+        due = [one for one in all_waiting if one[0][0] <= now.micros] or all_waiting[:1]
         rest = all_waiting[len(due) :]
         waiting.clear()
-        for micros, content in rest:
-            waiting.add(framed(micros, content))
+        next_turn.clear()
+        for told, content in rest:
+            waiting.add(framed(told, content))
         if rest:
-            turn.set(Timestamp(micros=rest[0][0]))
-        for micros, content in due:
-            yield from self._followed(key, micros, content, before)
+            # one at a time, a long queue would be read and written again for each: the longer, the more at once
+            soonest = rest[0 if len(rest) <= BACKLOG else len(rest) // 4][0][0]
+            next_turn.write(soonest)
+            turn.set(Timestamp(micros=soonest))
+        for (micros, _), content in due:
+            yield from self._followed(key, micros, LearnedCoder().decode(content), before)
 
-    def _followed(self, key: Any, micros: int, content: bytes, before: Any) -> Iterator[Any]:
+    def _followed(self, key: Any, micros: int, learned: Learned, before: Any) -> Iterator[Any]:
+        rows, endless = learned.summary.count, micros >= _END
         held = before.read()
-        successor, packed = unframed(held) if held else (None, b"")
+        (successor, *told), packed = unframed(held) if held else ([None, -_END, 0], b"")
+        if not endless and [micros, rows] <= told:
+            self.late.inc()
+            return
         model = unpack_model(packed)[0] if packed else None
-        found = self.solving.next(LearnedCoder().decode(content), model, successor, time=micros / 1e6)
-        before.write(framed(found.successor, pack_model(found.model)))
+        time = None if endless else micros / 1e6
+        found = self.solving.next(learned, model, successor, time=time)
+        before.write(framed([found.successor, micros, rows], pack_model(found.model)))
         at = Timestamp(micros=micros)
         yield TimestampedValue((key, found.model), at)
         for event in found.events:
             yield beam.pvalue.TaggedOutput(EVENTS, TimestampedValue((key, event), at))
 
 
-def _keyed(learned: Learned) -> tuple[None, Learned]:
-    return None, learned
+def _keyed(learned: Learned) -> tuple[str, Learned]:
+    return "", learned  # a key whose bytes Beam knows to be the same always

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from apache_beam import coders
 
-from shoal.engines.shares import Summarised, SummarySettings, packed, unpacked
-from shoal.errors import Rejects
+from shoal.engines.shares import RowBatch, Summarised, SummarySettings, fill, packed, part_of, unpacked
+from shoal.errors import BadInputError, Rejects
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.packed import pack_model, unpack_model
 from shoal.summary.coreset import Coreset
@@ -26,8 +27,27 @@ class Learned:
         """Of no rows."""
         return cls(settings.new())
 
+    def take(self, batch: RowBatch, settings: SummarySettings) -> None:
+        """Take in rows; those that do not fit what is there are counted as refused, not an error that comes again for ever."""
+        if not len(batch.X):
+            return
+        width = self.summary.n_features
+        if width is not None and batch.X.shape[1] != width:
+            other = Learned.nothing(settings)
+            other.take(batch, settings)
+            self.add(other)
+            return
+        try:
+            fill(self.summary, batch)
+        except BadInputError as error:
+            if len(batch.X) == 1:
+                self.rejects.add(error.problem, 1, "an element")
+                return
+            for i in range(len(batch.X)):
+                self.take(part_of(batch, np.array([i])), settings)
+
     def add(self, other: Learned) -> None:
-        """Take in another; where rows differ in width the larger part stays, and the rows of the other are counted as refused."""
+        """Take in another; of two whose rows differ in width the larger stays, and the rows of the other are counted as refused."""
         self.rejects = self.rejects.merge(other.rejects)
         mine, theirs = self.summary, other.summary
         widths = mine.n_features, theirs.n_features

@@ -14,7 +14,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from shoal.engines.beam.batches import BATCH_ROWS, Gathering, Group
 from shoal.engines.beam.rows import ElementReader, Fields, Read
 from shoal.engines.shares import RowBatch
-from shoal.errors import Rejects
+from shoal.errors import BadInputError, Rejects
 
 ROWS, DEAD = "rows", "dead_letters"
 NAMESPACE = "shoal"
@@ -71,17 +71,15 @@ class ToBatches(beam.DoFn):  # type: ignore[misc]
         self, element: Any, stamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterable[Any] | None:
         """Keep it, and give a batch when there are enough."""
-        key = None
-        if self.per_key:
-            try:
-                key, element = element
-            except (TypeError, ValueError):
-                dead = DeadLetter(element, "is no pair of key and row")
-                return [_at(beam.pvalue.TaggedOutput(DEAD, dead), stamp, window)]
-        if not (self.is_batched or _is_table(element)):
+        try:
+            key, element = keyed(element) if self.per_key else (None, element)
+            rows = rows_of(element, self.fields, is_batched=self.is_batched)
+        except BadInputError as error:
+            self.refused.inc()
+            return [_at(beam.pvalue.TaggedOutput(DEAD, DeadLetter(element, error.problem)), stamp, window)]
+        if rows is None:
             full = self._waiting.add(key, window, element, stamp)
             return None if full is None else self._read(full)
-        rows = list(element.itertuples(index=False)) if hasattr(element, "itertuples") else list(element)
         group = Group(key, window, rows, [stamp] * len(rows), [])
         return self._read(group) if rows else None
 
@@ -124,7 +122,7 @@ class ToBatchesGlobally(ToBatches):
 
     def process(self, element: Any) -> Iterable[Any] | None:  # type: ignore[override]
         """Keep it, and give a batch when there are enough."""
-        if self.is_batched or _is_table(element):
+        if self.is_batched or is_table(element):
             return super().process(element, _END, _GLOBAL)
         self._bundle.append(element)
         return self._all() if len(self._bundle) >= self.batch_rows else ()
@@ -162,5 +160,41 @@ def _at(value: Any, stamp: Any, window: Any) -> Any:
     return WindowedValue(value, stamp, (window,))
 
 
-def _is_table(element: Any) -> bool:
+def keyed(element: Any) -> tuple[Any, Any]:
+    """Key and row of an element.
+
+    Raises
+    ------
+    BadInputError : it is no pair, or its key is none that Beam can group by.
+    """
+    try:
+        key, row = element
+        hash(key)
+    except (TypeError, ValueError):
+        raise BadInputError("is no pair of key and row") from None
+    return key, row
+
+
+def is_table(element: Any) -> bool:
+    """Whether an element is a batch without being told: a 2-d array or a data frame."""
     return hasattr(element, "itertuples") or (isinstance(element, np.ndarray) and element.ndim == 2)
+
+
+def rows_of(element: Any, fields: Fields, *, is_batched: bool) -> list[Any] | None:
+    """The rows of an element that is a batch; None of one that is a row.
+
+    Rows of a data frame are dicts where ``fields`` has names to look for, else tuples in the order of its columns.
+
+    Raises
+    ------
+    BadInputError : it should be a batch, and is none.
+    """
+    if hasattr(element, "itertuples"):
+        named = fields.features or fields.weight or fields.id or fields.time
+        return list(element.to_dict("records") if named else element.itertuples(index=False, name=None))
+    if not (is_batched or is_table(element)):
+        return None
+    try:
+        return list(element)
+    except TypeError:
+        raise BadInputError(f"{type(element).__name__} is no batch of rows") from None

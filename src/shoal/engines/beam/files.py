@@ -6,6 +6,7 @@ reads which part.
 
 from __future__ import annotations
 
+import difflib
 import os
 import tempfile
 import uuid
@@ -18,6 +19,7 @@ from apache_beam.options.pipeline_options import (
     DirectOptions,
     GoogleCloudOptions,
     PipelineOptions,
+    PortableOptions,
     WorkerOptions,
 )
 
@@ -58,7 +60,8 @@ def fit(
 
     Raises
     ------
-    BadInputError : with the file, row, column and remedy; files that a worker does not see.
+    BadInputError : with the file, row, column and remedy; files that a worker does not see; an option that no runner knows,
+        unless it is from the command line of your own program or for a job server, which has options of its own.
 
     Examples
     --------
@@ -95,7 +98,30 @@ def _read(data: Any, options: PipelineOptions | None, asked: Asked) -> Found:
             remedy="give paths, use shoal.fit for what is in memory, or FitClusters for a PCollection",
         )
     options = options or PipelineOptions([])
+    check_options(options)
     return read_files(data, asked, slots=lambda: slots_of(options), run=lambda work: [_run(work, options)])
+
+
+def check_options(options: PipelineOptions) -> None:
+    """Beam leaves out what it does not know, so a misspelt number of workers would go unnoticed.
+
+    Raises
+    ------
+    BadInputError : an option that no runner knows, with the nearest names that there are.
+
+    >>> check_options(PipelineOptions(["--direct_num_wrkers=2"]))
+    Traceback (most recent call last):
+    ...
+    shoal.errors.BadInputError: Beam has no option 'direct_num_wrkers'; did you mean direct_num_workers, num_workers?
+    """
+    from_program = getattr(options, "_flags", None) is None  # sys.argv, which has words of the program's own
+    if from_program or options.view_as(PortableOptions).job_endpoint:
+        return
+    known = set(options.get_all_options())
+    for name in sorted(set(options.get_all_options(retain_unknown_options=True)) - known):
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.7)
+        remedy = f"did you mean {', '.join(near)}?" if near else "see the options of its PipelineOptions"
+        raise BadInputError(f"Beam has no option {name!r}", remedy=remedy)
 
 
 def slots_of(options: PipelineOptions) -> int:

@@ -8,10 +8,9 @@ import apache_beam as beam
 
 from shoal.engines.beam.batches import BATCH_ROWS
 from shoal.engines.beam.rows import Fields
-from shoal.engines.beam.solving import Solving
+from shoal.engines.beam.solving import Solving, checked_k
 from shoal.engines.beam.summaries import Summarise
 from shoal.engines.shares import SummarySettings
-from shoal.errors import BadInputError
 from shoal.model.cluster_model import ClusterModel
 
 
@@ -97,10 +96,7 @@ class SolveClusters(beam.PTransform):  # type: ignore[misc]
         self, k: int | tuple[int, int], fields: Fields | None = None, *, per_key: bool = False
     ) -> None:
         super().__init__()
-        low, high = k if isinstance(k, tuple) else (k, k)
-        if not 1 <= low <= high:
-            raise BadInputError(f"k is {k}", remedy="give a number of at least 1, or a range such as (2, 12)")
-        self.k, self.fields, self.per_key = k, fields or Fields(), per_key
+        self.k, self.fields, self.per_key = checked_k(k), fields or Fields(), per_key
 
     def expand(self, pcoll: Any) -> Any:
         """One model for each summary that has rows."""
@@ -116,9 +112,9 @@ class SolveFn(beam.DoFn):  # type: ignore[misc]
         self.solving, self.per_key = solving, per_key
 
     def process(self, element: Any) -> Any:
-        """None of an empty summary."""
+        """None of a summary without rows, or whose rows weigh nothing."""
         key, learned = element if self.per_key else (None, element)
-        if learned.summary.is_empty:
+        if not learned.summary.weight > 0:
             return
         model = self.solving.first(learned).model
         yield (key, model) if self.per_key else model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 from shoal.engines.beam.elements import NAMESPACE
 from shoal.engines.beam.labels import ClusterLabel, labels_of
 from shoal.engines.beam.rows import ElementReader, Fields
-from shoal.engines.beam.store import SUFFIX, FileStore, Version, read_version
+from shoal.engines.beam.store import SUFFIX, FileStore, Version, read_bytes, read_version
 from shoal.errors import BadInputError, ShoalError
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.persistence import MANIFEST, load_model
@@ -109,7 +110,7 @@ class ShoalModelHandler(ModelHandler):  # type: ignore[misc]
             except FileNotFoundError:
                 raise ShoalError(f"{path} is no model; give a file or a folder that exists") from None
         if FileSystems.exists(FileSystems.join(path, MANIFEST)):
-            return LoadedModel(load_model(Path(path)), path)
+            return LoadedModel(_saved_model(path), path)
         stored = FileStore(path).load()
         return LoadedModel(stored.model, stored.path)
 
@@ -145,6 +146,19 @@ class ShoalModelHandler(ModelHandler):  # type: ignore[misc]
         """
         if inference_args:
             raise BadInputError("inference_args have no meaning here", remedy="leave them out")
+
+
+def _saved_model(path: str) -> ClusterModel:
+    """What ``save_model`` wrote, on any of Beam's file systems."""
+    if "://" not in path:
+        return load_model(Path(path))
+    with tempfile.TemporaryDirectory(prefix="shoal-model-") as local:
+        for file in FileSystems.match([FileSystems.join(path, "*")])[0].metadata_list:
+            (Path(local) / file.path.rsplit("/", 1)[-1]).write_bytes(read_bytes(file.path))
+        try:
+            return load_model(local)
+        except ShoalError as error:
+            raise type(error)(str(error).replace(local, path)) from error
 
 
 def _width(element: Any) -> int:

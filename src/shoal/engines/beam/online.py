@@ -18,11 +18,12 @@ from apache_beam.transforms.window import GlobalWindows
 
 from shoal.engines.beam.elements import DEAD, ROWS, Batch, ToBatches
 from shoal.engines.beam.online_labeller import LabelFn, Letter, packed_elements
-from shoal.engines.beam.online_learner import LearnFn, packed_rows, part_of
+from shoal.engines.beam.online_learner import LearnFn, packed_rows
 from shoal.engines.beam.online_merger import EVENTS, MODELS, MergeDeltas
 from shoal.engines.beam.rows import Fields
-from shoal.engines.beam.solving import Solving
-from shoal.engines.shares import SummarySettings
+from shoal.engines.beam.solving import Solving, checked_k
+from shoal.engines.beam.store import FileStore
+from shoal.engines.shares import SummarySettings, part_of
 from shoal.engines.stream.settings import STREAM_ROWS
 from shoal.errors import BadInputError, Rejects
 from shoal.model.cluster_model import ClusterModel
@@ -61,7 +62,8 @@ class OnlineClusters(beam.PTransform):  # type: ignore[misc]
     sample_rows, max_bytes : size of a key's summary, which is its state; it does not grow with the stream.
     store : folder on any of Beam's file systems where versions are kept (:class:`~shoal.engines.beam.store.FileStore`), ``keep`` of
         them; a pipeline that is started anew goes on from the newest.
-    wait_rows : rows of each shard that wait for the first version; those beyond are labelled -1.
+    wait_rows : rows of each shard that wait for the first version; those beyond are labelled -1. Rows that wait do not hold the
+        watermark: windows behind the labels may have closed when they come.
     labels : False saves the work of labelling.
 
     Raises
@@ -96,12 +98,18 @@ class OnlineClusters(beam.PTransform):  # type: ignore[misc]
         n_features: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in {"shards": shards, "flush_rows": flush_rows, "remember": remember}.items():
-            if value < 1:
-                raise BadInputError(f"{name}={value}", remedy="give at least 1")
-        low, high = k if isinstance(k, tuple) else (k, k)
-        if not 1 <= low <= high:
-            raise BadInputError(f"k is {k}", remedy="give a number of at least 1, or a range such as (2, 12)")
+        least = {"shards": (shards, 1), "flush_rows": (flush_rows, 1), "remember": (remember, 1)}
+        for name, (value, low) in (
+            least | {"solve_rows": (solve_rows, 0), "wait_rows": (wait_rows, 0)}
+        ).items():
+            if value < low:
+                raise BadInputError(f"{name}={value}", remedy=f"give at least {low}")
+        if flush_seconds is not None and not flush_seconds > 0:
+            raise BadInputError(f"flush_seconds={flush_seconds}", remedy="give a positive time, or None")
+        if store is not None:
+            FileStore(store, keep)  # wrong ones are an error now, not in a worker
+        k = checked_k(k)
+        high = k[1] if isinstance(k, tuple) else k
         self.fields, self.per_key, self.shards, self.labels = fields or Fields(), per_key, shards, labels
         self.wait_rows = wait_rows
         settings = SummarySettings(max(high, 64), sample_rows, max_bytes, seed, half_life)
@@ -114,7 +122,8 @@ class OnlineClusters(beam.PTransform):  # type: ignore[misc]
             keep_elements=True,
         )
         self._learn = LearnFn(settings, flush_rows, flush_seconds, remember)
-        self._merge = MergeDeltas(Solving(k, self.fields), solve_rows, store, keep, per_key=per_key)
+        self._merge = MergeDeltas(Solving(k, self.fields), settings, solve_rows, store, keep, per_key=per_key)
+        self._store = store
 
     def expand(self, pcoll: Any) -> OnlineResult:
         """See :class:`OnlineResult`."""
@@ -130,16 +139,18 @@ class OnlineClusters(beam.PTransform):  # type: ignore[misc]
         deltas = spread[_LEARN] | "Learn" >> beam.ParDo(self._learn)
         merged = deltas | "Merge" >> beam.ParDo(self._merge).with_outputs(EVENTS, main=MODELS)
         models = merged[MODELS] | "Open" >> beam.MapTuple(_opened)
-        events, labels = merged[EVENTS], None
+        events, labels, dead = merged[EVENTS], None, read[DEAD]
         if self.labels:
             told = merged[MODELS] | "Tell all" >> beam.FlatMapTuple(_to_all, shards=self.shards)
             both = (spread[_LABEL], told) | "Both" >> beam.Flatten()
-            labels = both | "Label" >> beam.ParDo(LabelFn(self.fields, coder, self.wait_rows))
+            label = LabelFn(self.fields, coder, self.wait_rows, self._store, per_key=self.per_key)
+            labelled = both | "Label" >> beam.ParDo(label).with_outputs(DEAD, main=_LABEL)
+            labels, dead = labelled[_LABEL], (dead, labelled[DEAD]) | "Dead" >> beam.Flatten()
         if not self.per_key:
             models = models | "Models" >> beam.Values().with_output_types(ClusterModel)
             events = events | "Events" >> beam.Values()
             labels = None if labels is None else labels | "Labels" >> beam.Values()
-        return OnlineResult(labels, models, events, read[DEAD])
+        return OnlineResult(labels, models, events, dead)
 
 
 class ToShards(beam.DoFn):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.transforms import trigger
-from apache_beam.transforms.window import GlobalWindows
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions, WindowFn
 from numpy.typing import NDArray
 
 from shoal.engines.beam.algorithms import ClusteringAlgorithm, OnlineBirch, OnlineKMeans
@@ -129,13 +129,59 @@ class OnlineClustering(beam.PTransform):  # type: ignore[misc]
         endless = not pcoll.is_bounded and isinstance(given.windowfn, GlobalWindows)
         if endless and isinstance(fires, trigger.DefaultTrigger):
             fires = trigger.Repeatedly(trigger.AfterProcessingTime(self.every))
+        windows = given.windowfn
+        if type(windows) not in (GlobalWindows, FixedWindows, Sessions):
+            windows = SameWindows(windows)
         return {
-            "windowfn": given.windowfn,
+            "windowfn": windows,
             "trigger": fires,
             "accumulation_mode": trigger.AccumulationMode.DISCARDING,
             "timestamp_combiner": given.timestamp_combiner,
             "allowed_lateness": given.allowed_lateness,
         }
+
+
+class SameWindows(WindowFn):  # type: ignore[misc]
+    """Leaves elements in the windows they are in, where only the trigger is to change.
+
+    To assign them again would be wrong: a batch of a sliding window would go into all the windows that overlap with it, and a
+    function of somebody's own would be given a batch where it knows elements.
+
+    Parameters
+    ----------
+    windows : the function that assigned them; it still says how windows merge, and which one a side input is looked up in.
+    """
+
+    def __init__(self, windows: WindowFn) -> None:
+        self.windows = windows
+
+    def assign(self, assign_context: Any) -> Any:
+        """The window it is in."""
+        if assign_context.element is None:  # a side input is looked up for another window
+            return self.windows.assign(assign_context)
+        return [assign_context.window]
+
+    def merge(self, merge_context: Any) -> None:
+        """As ever."""
+        self.windows.merge(merge_context)
+
+    def is_merging(self) -> bool:
+        """As ever."""
+        return bool(self.windows.is_merging())
+
+    def get_window_coder(self) -> Any:
+        """That of the windows."""
+        return self.windows.get_window_coder()
+
+    def get_transformed_output_time(self, window: Any, input_timestamp: Any) -> Any:
+        """As ever."""
+        return self.windows.get_transformed_output_time(window, input_timestamp)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SameWindows) and bool(self.windows == other.windows)
+
+    def __hash__(self) -> int:
+        return hash((SameWindows, self.windows))
 
 
 class ClusteringPreprocessing(beam.PTransform):  # type: ignore[misc]

@@ -11,18 +11,24 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.coders import BytesCoder, Coder
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import PredictionResult
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from shoal.engines.beam.elements import DEAD, NAMESPACE, DeadLetter
 from shoal.engines.beam.labels import NOT_YET, labels_of
 from shoal.engines.beam.online_learner import AT_THE_END
 from shoal.engines.beam.rows import ElementReader, Fields
+from shoal.engines.beam.store import FileStore, store_of_key
 from shoal.engines.shares import framed, unframed
 from shoal.model.cluster_model import ClusterModel
-from shoal.model.packed import unpack_model
+from shoal.model.packed import pack_model, unpack_model
+
+OPEN = 64
+"""Models a worker holds ready; those of other keys are opened again from state."""
 
 
 class Letter(NamedTuple):
@@ -62,9 +68,17 @@ class LabelFn(beam.DoFn):  # type: ignore[misc]
     COUNT = ReadModifyWriteStateSpec("count", BytesCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
 
-    def __init__(self, fields: Fields, coder: Coder, wait_rows: int) -> None:
+    def __init__(
+        self, fields: Fields, coder: Coder, wait_rows: int, store: str | None = None, *, per_key: bool = False
+    ) -> None:
         self.fields, self.coder, self.wait_rows = fields, coder, wait_rows
+        self.store, self.per_key = store, per_key
+        self.refused = Metrics.counter(NAMESPACE, "refused")
         self._opened: dict[Any, tuple[int, ClusterModel]] = {}
+
+    def start_bundle(self) -> None:
+        """The store may have a model by now."""
+        self._looked: set[Any] = set()
 
     def process(
         self,
@@ -77,6 +91,10 @@ class LabelFn(beam.DoFn):  # type: ignore[misc]
         """Label rows, or take in a newer model."""
         place, (number, content) = element
         held = model.read()
+        if held is None and not number:
+            held = self._stored(place)
+            if held is not None:
+                model.write(held)
         if number:
             if held is None or unframed(held)[0] < number:
                 model.write(framed(number, content))
@@ -115,9 +133,14 @@ class LabelFn(beam.DoFn):  # type: ignore[misc]
             elements, stamps = unpacked_elements(content, self.coder)
             found = ElementReader(fields, model.n_features).read(elements)
             labels = dict(zip(found.rows.kept.tolist(), labels_of(model, found.rows), strict=True))
-            for i, element in enumerate(elements):
-                label = labels.get(i, NOT_YET)  # a row of another width
-                yield _stamped(place[0], PredictionResult(element, label, label.version or None), stamps[i])
+            for position, reason in found.refused:  # rows of another width
+                self.refused.inc()
+                dead = DeadLetter(elements[position], reason, place[0])
+                yield beam.pvalue.TaggedOutput(
+                    DEAD, TimestampedValue(dead, Timestamp(micros=stamps[position]))
+                )
+            for i, label in labels.items():
+                yield _stamped(place[0], PredictionResult(elements[i], label, label.version), stamps[i])
 
     def _not_yet(self, place: Any, letters: Any) -> Iterator[Any]:
         for content in letters:
@@ -125,10 +148,22 @@ class LabelFn(beam.DoFn):  # type: ignore[misc]
                 yield _stamped(place[0], PredictionResult(element, NOT_YET, None), stamp)
 
     def _model(self, place: Any, held: bytes) -> ClusterModel:
-        number, content = unframed(held)
-        if self._opened.get(place, (0, None))[0] != number:
-            self._opened[place] = number, unpack_model(content)[0]
-        return self._opened[place][1]
+        key, (number, content) = place[0], unframed(held)
+        if self._opened.get(key, (0, None))[0] != number:
+            while len(self._opened) >= OPEN:
+                del self._opened[next(iter(self._opened))]
+            self._opened[key] = number, unpack_model(content)[0]
+        return self._opened[key][1]
+
+    def _stored(self, place: Any) -> bytes | None:
+        """The newest version in the store: a pipeline that is started anew labels by what the one before it knew."""
+        key = place[0]
+        if self.store is None or key in self._looked:
+            return None
+        self._looked.add(key)
+        store = store_of_key(self.store, key) if self.per_key else FileStore(self.store)
+        newest = store.newest()
+        return None if newest is None else framed(newest.number, pack_model(store.load(newest).model))
 
 
 def _stamped(key: Any, result: PredictionResult, micros: int) -> TimestampedValue:

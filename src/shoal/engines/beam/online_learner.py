@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from shoal.engines.beam.coders import Learned
 from shoal.engines.beam.elements import NAMESPACE
-from shoal.engines.shares import RowBatch, SummarySettings, fill, framed, packed, unframed
+from shoal.engines.shares import RowBatch, SummarySettings, framed, packed, part_of, unframed
 from shoal.errors import Rejects
 from shoal.summary import wire
 
@@ -140,14 +140,7 @@ class LearnFn(beam.DoFn):  # type: ignore[misc]
     def _flushed(self, key: Any, shard: int, rows: Any, state: _Known) -> Iterator[Any]:
         learned = Learned(self.settings.new(), state.rejects)
         for content in rows.read():
-            batch, _ = unpacked_rows(content)
-            width = learned.summary.n_features
-            if width is not None and batch.X.shape[1] != width:
-                other = Learned(self.settings.new())
-                fill(other.summary, batch)
-                learned.add(other)
-            else:
-                fill(learned.summary, batch)
+            learned.take(unpacked_rows(content)[0], self.settings)
         rows.clear()
         state.sequence += 1
         state.waiting, state.rejects, state.timed = 0, Rejects(), False
@@ -210,8 +203,3 @@ def unpacked_rows(content: bytes) -> tuple[RowBatch, Rejects]:
     X, get = arrays["X"], arrays.get
     rows = RowBatch(X, get("weights"), get("times"), get("ids"), np.arange(len(X)))
     return rows, Rejects.from_dict(meta["rejects"])
-
-
-def part_of(rows: RowBatch, index: NDArray[np.intp]) -> RowBatch:
-    """Some of the rows."""
-    return RowBatch(*(None if a is None else a[index] for a in rows))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class Subscription:
     def __init__(self, name: str, topic: str, ack_seconds: float, description: Any = None) -> None:
         self.name, self.topic, self.ack_seconds, self.description = name, topic, ack_seconds, description
         self.deleted = False
+        # a late acknowledgement of a subscription that was deleted must not drop a message of its namesake
+        self._prefix = f"{name}#{secrets.token_hex(6)}-"
         self.leased: dict[str, Lease] = {}
         self._waiting: list[Message] = []
         self._expiries: list[tuple[float, str]] = []  # may name leases that ended or were extended
@@ -91,7 +94,7 @@ class Subscription:
             message = heapq.heappop(self._waiting)
             message.attempts += 1
             room -= message.size
-            lease = Lease(f"{self.name}#{next(self._numbers)}", message, now + seconds, message.attempts)
+            lease = Lease(f"{self._prefix}{next(self._numbers)}", message, now + seconds, message.attempts)
             self.leased[lease.ack_id] = lease
             heapq.heappush(self._expiries, (lease.until, lease.ack_id))
             leases.append(lease)

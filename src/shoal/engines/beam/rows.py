@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time as clock
+import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.engines.shares import RowBatch
+from shoal.engines.stream.parts import FUTURE
 from shoal.errors import BadInputError
 from shoal.model.cluster_model import unit_rows
 from shoal.summary.intake import LARGEST
 
 NO_TIME = "there is no event time"
+_ODD = (TypeError, ValueError, OverflowError)
+"""What Python and NumPy say of values that are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,10 @@ class Fields:
 
     Parameters
     ----------
-    features : names of fields of numbers, or of one that is a vector; none: the element is the vector, or all its fields are.
-    weight, id : names of fields; an id is a whole number or a text that names a row for ever.
+    features : names of fields of numbers, or of one that is a vector; none: the element is the vector, or all its fields are,
+        those of dicts and ``beam.Row`` in the order of their names.
+    weight, id : names of fields; an id is a whole number, a text or a UUID that names a row for ever: it is one row of the
+        sample however often it comes. Counts and totals count what comes, except in ``OnlineClusters``.
     time : field of seconds since 1970; default the timestamp that Beam gives the element.
     cosine : rows are scaled to length 1.
     """
@@ -40,7 +48,11 @@ class Fields:
         given: Any = self.features
         if isinstance(given, str):  # a frequent slip
             object.__setattr__(self, "features", (given,))
+        object.__setattr__(self, "features", tuple(self.features))
         named = [*self.features, *(n for n in (self.weight, self.time, self.id) if n is not None)]
+        for name in named:
+            if not isinstance(name, str):
+                raise BadInputError(f"{name!r} is no name of a field", remedy="give names, which are texts")
         if len(set(named)) < len(named):
             raise BadInputError(f"a field is named twice: {', '.join(named)}", remedy="name each once")
 
@@ -64,7 +76,7 @@ class ElementReader:
 
     Parameters
     ----------
-    width : numbers in a row; None: as many as the first row has.
+    width : numbers in a row; None: as many as most rows of the first elements have.
     timed : whether rows need event times.
 
     >>> reader = ElementReader(Fields())
@@ -78,6 +90,7 @@ class ElementReader:
 
     def __init__(self, fields: Fields, width: int | None = None, *, timed: bool = False) -> None:
         self.fields, self.width, self.timed = fields, width, timed
+        self._names: tuple[str, ...] | None = None
 
     def read(self, elements: Sequence[Any], stamps: Sequence[float] | None = None) -> Read:
         """Rows of the elements that can be used.
@@ -111,10 +124,12 @@ class ElementReader:
             return None
         if hasattr(elements[0], "_fields"):
             return None
-        kind = elements[0].dtype if isinstance(elements[0], np.ndarray) else np.float64
+        kinds = {e.dtype if isinstance(e, np.ndarray) else np.dtype(np.float64) for e in elements}
+        if any(kind.kind not in "fiub" for kind in kinds):
+            return None
         try:
-            made = np.array(elements, dtype=np.float32 if kind == np.float32 else np.float64)
-        except (TypeError, ValueError):
+            made = np.array(elements, dtype=np.float32 if kinds == {np.dtype(np.float32)} else np.float64)
+        except _ODD:
             return None
         if made.ndim != 2 or made.shape[1] == 0:
             return None
@@ -126,20 +141,34 @@ class ElementReader:
         for i, element in enumerate(elements):
             vector: NDArray[Any] | None
             try:
+                self._check_names(element)
                 vector = vector_of(element, self.fields.features)
-                self.width = self.width or len(vector) or None
-                if len(vector) != self.width:
-                    refused[i] = f"the row has {len(vector)} numbers, not {self.width or 'one or more'}"
-                    vector = None
             except BadInputError as error:
                 vector, refused[i] = None, str(error)
             found.append(vector)
+        if self.width is None:
+            self.width = _usual([len(v) for v in found if v is not None])
+        for i, vector in enumerate(found):
+            if vector is not None and len(vector) != self.width:
+                refused[i] = f"the row has {len(vector)} numbers, not {self.width or 'one or more'}"
+                found[i] = None
         singles = all(v is None or v.dtype == np.float32 for v in found)
         X = np.zeros((len(found), self.width or 1), np.float32 if singles else np.float64)
         for i, vector in enumerate(found):
             if vector is not None:
                 X[i] = vector
         return X
+
+    def _check_names(self, element: Any) -> None:
+        """Without names of their own, all elements must have the same ones: else columns would mix."""
+        if self.fields.features:
+            return
+        names = _names_of(element)
+        if names is None:
+            return
+        self._names = self._names or names
+        if names != self._names:
+            raise BadInputError(f"the fields are {', '.join(names)}, not {', '.join(self._names)}")
 
     def _checked(self, X: NDArray[Any], refused: dict[int, str]) -> NDArray[Any]:
         most = LARGEST[X.dtype]
@@ -166,7 +195,7 @@ class ElementReader:
         for i, element in enumerate(elements):
             try:
                 out[i] = float(field_of(element, name))
-            except (TypeError, ValueError):  # BadInputError is one
+            except _ODD:  # BadInputError is one
                 refused.setdefault(i, f"field {name!r} is missing or no number")
                 continue
             if not least <= out[i] <= LARGEST[out.dtype]:
@@ -179,7 +208,16 @@ class ElementReader:
         if not self.timed:
             return None
         if self.fields.time is not None:
-            return self._numbers(elements, self.fields.time, refused)
+            found = self._numbers(elements, self.fields.time, refused)
+            assert found is not None
+            latest = clock.time() + FUTURE
+            for i in np.flatnonzero(
+                (found > latest) | (found < -1e15)
+            ):  # one such row would age all others away
+                refused.setdefault(
+                    int(i), f"time in field {self.fields.time!r} lies in the future, or is in no seconds"
+                )
+            return found
         times = np.asarray(stamps if stamps is not None else np.full(len(elements), np.nan), np.float64)
         for i in np.flatnonzero(~np.isfinite(times)):
             refused.setdefault(int(i), NO_TIME)
@@ -217,8 +255,10 @@ def vector_of(element: Any, features: tuple[str, ...]) -> NDArray[Any]:
         values = values[0]
     try:
         made = np.asarray(values)
+        if made.dtype.kind == "c":
+            raise TypeError
         made = made.astype(np.float32 if made.dtype == np.float32 else np.float64, copy=False)
-    except (TypeError, ValueError):
+    except _ODD:
         raise BadInputError(f"{type(element).__name__} is no vector of numbers") from None
     if made.ndim != 1:
         raise BadInputError(f"{type(element).__name__} of {made.ndim} dimensions is no vector")
@@ -248,21 +288,36 @@ def id_of(value: Any) -> int:
     """
     if isinstance(value, (int, np.integer)) and -(2**63) <= int(value) < 2**63:
         return int(value)
+    if isinstance(value, uuid.UUID):
+        value = value.bytes
     if isinstance(value, str):
-        value = value.encode()
+        value = value.encode("utf-8", "surrogatepass")
     if not isinstance(value, bytes):
-        raise BadInputError(f"{type(value).__name__} is no id", remedy="use whole numbers or texts")
+        raise BadInputError(f"{type(value).__name__} is no id", remedy="use whole numbers, texts or UUIDs")
     return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little", signed=True)
 
 
 def _all_fields(element: Any) -> Any:
-    if isinstance(element, Mapping):
-        return list(element.values())
-    if hasattr(element, "as_dict"):  # beam.Row
-        return list(element.as_dict().values())
+    names = _names_of(element)
+    if names is not None:
+        return [field_of(element, name) for name in names]
     if hasattr(element, "iloc"):
         return list(element)
     return list(element) if hasattr(element, "_fields") else element
+
+
+def _names_of(element: Any) -> tuple[str, ...] | None:
+    """Names of the fields of a dict or ``beam.Row``, whose order says nothing; None of what has an order."""
+    if isinstance(element, Mapping):
+        return tuple(sorted(element, key=str))
+    if hasattr(element, "as_dict"):  # beam.Row
+        return tuple(sorted(element.as_dict()))
+    return None
+
+
+def _usual(widths: list[int]) -> int | None:
+    """The width that most rows have; of two, the one that came first."""
+    return next((width for width, _ in Counter(w for w in widths if w).most_common(1)), None)
 
 
 def _is_vector(value: Any) -> bool:

@@ -130,10 +130,9 @@ class FileStore:
         Raises
         ------
         FileExistsError : ``after`` is no longer the newest.
+        BadInputError : the folder cannot be written.
         """
-        content = pack_model(model, summary, note=note)
-        temporary = self._file(f"{_TEMPORARY}{secrets.token_hex(8)}.tmp")
-        _write(temporary, content, local=self._is_local)
+        temporary = self._unfinished(pack_model(model, summary, note=note))
         try:
             with self._turn():
                 version = self._renamed(temporary, after)
@@ -142,6 +141,15 @@ class FileStore:
             _delete([temporary])
             raise
         return version
+
+    def check(self) -> None:
+        """Make sure, before hours of work, that versions can be written here.
+
+        Raises
+        ------
+        BadInputError : they cannot.
+        """
+        _delete([self._unfinished(b"shoal")])  # object stores may refuse to write nothing
 
     def load(self, version: int | Version | None = None) -> Stored:
         """A version; by default the newest.
@@ -185,6 +193,21 @@ class FileStore:
                 _delete([version.path])
                 raise FileExistsError(f"{self.path} got another version {version.number} at the same moment")
         return version
+
+    def _unfinished(self, content: bytes) -> str:
+        """The path of a file that is still to be given its name."""
+        path = self._file(f"{_TEMPORARY}{secrets.token_hex(8)}.tmp")
+        try:
+            _write(path, content, local=self._is_local)
+        except (OSError, BeamIOError, ValueError) as error:  # ValueError: no such file system
+            _delete([path])
+            said = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise BadInputError(
+                f"models cannot be written here ({said})",
+                place=self.path,
+                remedy="choose a folder that can be made and written, with space on its disk",
+            ) from error
+        return path
 
     def _tidy(self) -> None:
         versions = self.versions()
@@ -237,7 +260,7 @@ def read_version(version: Version) -> Stored:
     DamagedFileError, NewerFormatError : it cannot be trusted; the error names the file.
     """
     number, path = version
-    content = _read(path)
+    content = read_bytes(path)
     try:
         model, summary = unpack_model(content)
         return Stored(number, path, model, summary, unpack_note(content))
@@ -247,7 +270,8 @@ def read_version(version: Version) -> Stored:
         raise NewerFormatError(f"{path}: {error}") from error
 
 
-def _read(path: str) -> bytes:
+def read_bytes(path: str) -> bytes:
+    """All of a file; raises FileNotFoundError where it is gone, however its file system says so."""
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             return bytes(file.read())
@@ -274,5 +298,5 @@ def _delete(paths: list[str]) -> None:
     for path in paths:
         try:
             FileSystems.delete([path])
-        except (BeamIOError, OSError):
+        except (BeamIOError, OSError, ValueError):
             continue

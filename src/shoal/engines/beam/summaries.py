@@ -10,7 +10,7 @@ from shoal.engines.beam.batches import BATCH_ROWS
 from shoal.engines.beam.coders import Learned, LearnedCoder
 from shoal.engines.beam.elements import DEAD, ROWS, Batch, batches_of
 from shoal.engines.beam.rows import Fields
-from shoal.engines.shares import SummarySettings, fill
+from shoal.engines.shares import SummarySettings
 
 
 class SummaryFn(beam.CombineFn):  # type: ignore[misc]
@@ -25,16 +25,8 @@ class SummaryFn(beam.CombineFn):  # type: ignore[misc]
 
     def add_input(self, accumulator: Learned, element: Batch) -> Learned:
         """One batch more."""
-        rows, rejects = element.rows, element.rejects
-        known = accumulator.summary.n_features
-        if len(rows.X) and known is not None and rows.X.shape[1] != known:
-            other = Learned.nothing(self.settings)
-            fill(other.summary, rows)
-            accumulator.add(Learned(other.summary, rejects))
-            return accumulator
-        if len(rows.X):
-            fill(accumulator.summary, rows)
-        accumulator.rejects = accumulator.rejects.merge(rejects)
+        accumulator.take(element.rows, self.settings)
+        accumulator.rejects = accumulator.rejects.merge(element.rejects)
         return accumulator
 
     def merge_accumulators(self, accumulators: Any) -> Learned:

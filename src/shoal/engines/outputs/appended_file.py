@@ -8,9 +8,10 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from shoal.engines.outputs.disk import foreign, lock, make_folder, naming_disk_errors, sync_folder
+from shoal.engines.outputs.disk import foreign, lock, make_folder, naming_disk_errors
 from shoal.engines.outputs.protocol import Position, read_position
 from shoal.errors import DamagedFileError, ShoalError
+from shoal.model.durable import sync_folder
 
 TAIL = 4096
 """Bytes before a position whose checksum it carries, so that another file under the same name is noticed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from shoal.errors import BadInputError, ShoalError
+from shoal.model.durable import sync_folder
 
 _REMEDIES = {
     errno.ENOSPC: "free some space and start again from the checkpoint",
@@ -41,15 +41,6 @@ def make_folder(folder: Path) -> None:
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names that were added, changed or removed durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def lock(descriptor: int, place: Path) -> None:

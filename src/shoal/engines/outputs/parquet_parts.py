@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shoal.engines.outputs.columns import check_names
-from shoal.engines.outputs.disk import foreign, lock, make_folder, naming_disk_errors, sync_folder
+from shoal.engines.outputs.disk import foreign, lock, make_folder, naming_disk_errors
 from shoal.engines.outputs.protocol import Position, read_position
 from shoal.errors import BadInputError, DamagedFileError, ShoalError
+from shoal.model.durable import sync_folder
 
 PART = re.compile(r"part-(\d{6,})\.parquet")
 _UNFINISHED = re.compile(r"\.part-\d{6,}\.parquet\.tmp")

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.engines import vectors
-from shoal.engines.local import release
 from shoal.engines.spark.rows import RowColumns
 from shoal.engines.spark.training import TrainingSummary
 from shoal.errors import Rejects
@@ -21,6 +20,7 @@ from shoal.kernels import accumulate
 from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance
 from shoal.model.outliers import OutlierScale
+from shoal.model.release import release
 from shoal.solve.lloyd import Metric, Solution
 from shoal.summary.protocol import WeightedPoints
 

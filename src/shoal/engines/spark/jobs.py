@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from shoal.engines.local import release
 from shoal.errors import BadInputError, ShoalError
+from shoal.model.release import release
 
 SCHEMA = "partition int, failed boolean, reply binary"
 _ARROW = pa.schema([("partition", pa.int32()), ("failed", pa.bool_()), ("reply", pa.binary())])

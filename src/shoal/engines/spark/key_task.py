@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql.types import StructType
 
-from shoal.engines.local import release
 from shoal.engines.shares import SummarySettings, fill, ordered, solved
 from shoal.engines.spark.columns import checked_schema
 from shoal.engines.spark.key_groups import Group, Key, check_names, in_utc
@@ -20,6 +19,7 @@ from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance
 from shoal.model.identity import follow
 from shoal.model.packed import pack_model, unpack_model
+from shoal.model.release import release
 from shoal.solve.lloyd import Metric, Solution
 from shoal.summary.coreset import Coreset
 from shoal.summary.protocol import WeightedPoints

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from shoal.engines.shares import Summarised, SummarySettings, check_widths
 from shoal.engines.spark.building import recipe_of
 from shoal.engines.spark.rows import RowColumns
-from shoal.engines.stream.settings import STREAM_ROWS, Span, StreamSettings
-from shoal.engines.stream.successor import Successor
+from shoal.engines.stream.settings import STREAM_ROWS, Span
 from shoal.errors import BadInputError, ShoalError
 from shoal.model.events import Event
 from shoal.model.store import ModelStore, Stored
+from shoal.model.successor import Successor
 from shoal.summary.coreset import DEFAULT_BYTES
 
 KNOWN = (
@@ -180,7 +180,7 @@ def _published(
         rejects = held.model.provenance.rejects.merge(rejects)
         note = held.note
     summary.n_threads = None
-    successor = Successor(StreamSettings(k=settings.k, seed=settings.summary.seed))
+    successor = Successor(settings.k, seed=settings.summary.seed)
     if "successor" in note:
         successor.restore(note["successor"])
     recipe = recipe_of(settings.columns, int(summary.n_features or 0))
@@ -192,10 +192,9 @@ def _published(
         )
     made = successor.next(
         summary,
-        recipe,
+        recipe.space,
         None if held is None else held.model,
         time=float(summary.count) if summary.newest is None else summary.newest,
-        filtered=0,
         rejects=rejects,
         sources=(f"Spark query {query}",),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from shoal.engines.outputs.disk import sync_folder
 from shoal.errors import DamagedFileError, ShoalError
+from shoal.model.durable import replace_durably
 from shoal.summary import wire
 from shoal.summary.coreset import Coreset
 
@@ -69,17 +68,6 @@ class Checkpoint:
             if isinstance(error, ShoalError):
                 raise
             raise DamagedFileError(f"{path} cannot be read: {error!r}; use another copy") from error
-
-
-def replace_durably(path: Path, data: bytes) -> None:
-    """Write a file so that after any crash either the old content or the new is there, whole."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 @contextmanager

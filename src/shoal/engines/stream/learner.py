@@ -14,12 +14,12 @@ from shoal.engines.stream.buckets import Buckets
 from shoal.engines.stream.parts import Part, Piece, accept
 from shoal.engines.stream.schedule import Schedule
 from shoal.engines.stream.settings import Span, StreamSettings
-from shoal.engines.stream.successor import Successor
 from shoal.errors import Rejects
 from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.drift import Alarm, DriftWatch
 from shoal.model.events import Event
+from shoal.model.successor import Successor
 from shoal.sources.stream_protocol import DeadLetter
 from shoal.summary.coreset import Coreset
 
@@ -56,7 +56,7 @@ class Learner:
         self.newest: float | None = None
         self.origins: list[str] = []
         self._schedule = Schedule(settings.learn_rows, settings.every)
-        self._successor = Successor(settings)
+        self._successor = Successor(settings.k, seed=settings.seed, n_threads=settings.n_threads)
         self._drift: DriftWatch | None = None
         self._held: list[Piece] = []
         """Rows from which the recipe is to be learned."""
@@ -233,7 +233,7 @@ class Learner:
         now = float(self.learned) if self.newest is None else self.newest
         made = self._successor.next(
             self.summary,
-            self.recipe,
+            self.recipe.space,
             self.model,
             time=now,
             filtered=self.filtered,

