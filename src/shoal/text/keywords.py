@@ -150,7 +150,7 @@ def name_of(words: Sequence[Keyword], n: int = 3) -> str:
 
 class _Candidate(NamedTuple):
     term: str
-    count: float
+    weight: float
     score: float
 
 
@@ -170,7 +170,7 @@ def _candidates(
         forms.setdefault(_singular(found.term), []).append(found)
     merged = []
     for same in forms.values():
-        usual = min(same, key=lambda c: (-c.count, c.term))
+        usual = min(same, key=lambda c: (-c.weight, c.term))
         merged.append(usual._replace(score=max(c.score for c in same)))
     return sorted(merged, key=lambda c: (-c.score, c.term))
 
@@ -199,10 +199,10 @@ def _bigrams_instead(forms: Mapping[str, _Candidate]) -> dict[str, _Candidate]:
         if " " not in key:
             continue
         for word in key.split(" "):
-            if word not in forms or bigram.count < SAME * forms[word].count:
+            if word not in forms or bigram.weight < SAME * forms[word].weight:
                 continue
             before = out.get(word)
-            if before is None or (-bigram.count, bigram.term) < (-before.count, before.term):
+            if before is None or (-bigram.weight, bigram.term) < (-before.weight, before.term):
                 out[word] = bigram
     return out
 
@@ -216,7 +216,7 @@ def _stem(word: str) -> str:
     word = word.removesuffix("'s")
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and word[-2] not in "siu":
+    if len(word) > 2 and word.endswith("s") and word[-2] not in "siu":
         return word[:-1]
     return word
 
@@ -258,9 +258,7 @@ def _chosen(
     used = np.unique(counts.indices[kept])
     columns = np.searchsorted(used, counts.indices[kept])
     shape = (counts.shape[0], len(used))
-    return TermCounts(
-        tuple(names[i] for i in used), _matrix(counts.data[kept], row_of[kept], columns, shape)
-    )
+    return TermCounts(tuple(names[i] for i in used), _matrix(counts.data[kept], row_of[kept], columns, shape))
 
 
 def _matrix(

@@ -7,26 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from heapq import nlargest
 from importlib.util import find_spec
 
 from shoal.errors import BadInputError, ShoalError
 from shoal.text.tokens import is_spaceless, normal_form, terms
 
-MAIN_SHARE = 0.12
-"""Share of all words' weight that a text's language must have in stop words."""
-MORE_SHARE = 0.06
-"""The same for each further language, in words that those before it do not have."""
+LEAST_SHARE = 0.06
+"""Share of all words' weight that a language's stop words must have, without those of the languages before it."""
+LOOKED_AT = 2_000
+"""Heaviest words that tell the languages: stop words are among them."""
 
 # in scikit-learn's list, yet topics are told apart by them
-_CONTENT = frozenset(
-    ["amount", "bill", "bottom", "call", "computer", "cry", "describe", "detail", "empty", "fill", "fire", "found", "front", "full", "interest", "mill", "mine", "move", "name", "serious", "side", "sincere", "system", "thick", "thin", "top"]
-)
+_CONTENT = """
+amount bill bottom call computer cry describe detail empty fill fire found front full interest mill mine move name serious
+side sincere system thick thin top
+"""
 # what scikit-learn's list lacks: contractions, with and without their apostrophe, and what mark-up and tweets leave
-_CONTRACTIONS = ["aren't", "can't", "couldn't", "didn't", "doesn't", "don't", "hadn't", "hasn't", "haven't", "isn't", "mustn't", "needn't", "shouldn't", "wasn't", "weren't", "won't", "wouldn't", "ain't", "i'm", "i've", "i'd", "i'll", "you're", "you've", "you'd", "you'll", "he's", "he'd", "he'll", "she's", "she'd", "she'll", "it's", "it'd", "it'll", "we're", "we've", "we'd", "we'll", "they're", "they've", "they'd", "they'll", "that's", "that'll", "that'd", "there's", "there'll", "here's", "what's", "what're", "who's", "who'd", "who'll", "where's", "when's", "why's", "how's", "how'd", "let's", "y'all", "could've", "should've", "would've", "might've", "must've"]
-_WORDS_BY_SPELLING = frozenset(["id", "ill", "well", "wed", "were", "hell", "shell", "shed"])  # I'd, but an id
-_MORE_ENGLISH = frozenset(
-    ["did", "does", "doing", "didn", "doesn", "don", "isn", "wasn", "aren", "weren", "hasn", "haven", "hadn", "couldn", "shouldn", "wouldn", "ain", "ve", "ll", "just", "really", "actually", "also", "like", "got", "getting", "gets", "want", "wants", "wanted", "need", "needs", "know", "let", "said", "say", "says", "going", "gonna", "wanna", "gotta", "amp", "nbsp", "quot", "lt", "gt", "rt", "via", "http", "https", "www", "thing", "things", "lot", "lots", "yes", "ok", "okay", "oh", "hi", "hello", "thanks", "thank", "non", "too", "having", "being", "theirs", "ought", "shall", "used", "using", "use"]
-)
+_CONTRACTIONS = """
+aren't can't couldn't didn't doesn't don't hadn't hasn't haven't isn't mustn't needn't shouldn't wasn't weren't won't
+wouldn't ain't i'm i've i'd i'll you're you've you'd you'll he's he'd he'll she's she'd she'll it's it'd it'll we're we've
+we'd we'll they're they've they'd they'll that's that'll that'd there's there'll here's what's what're who's who'd who'll
+where's when's why's how's how'd let's y'all could've should've would've might've must've
+"""
+_OTHER_WORDS = "id ill well wed were hell shell shed"  # without the apostrophe: I'd, but an id
+_MORE_ENGLISH = """
+did does doing didn doesn don isn wasn aren weren hasn haven hadn couldn shouldn wouldn ain ve ll just really actually
+also like got getting gets want wants wanted need needs know let said say says going gonna wanna gotta amp nbsp quot lt gt
+rt via http https www thing things lot lots yes ok okay oh hi hello thanks thank non too having being theirs ought shall
+used using use
+"""
 _HAN_PARTICLES = frozenset("的了是在和也就都而及與与着或吗呢吧啊们之")
 
 
@@ -88,17 +98,20 @@ def languages_of(sketch_like: Mapping[str, float], *, most: int = 3) -> tuple[st
     >>> languages_of({"the": 3, "card": 2, "is": 2, "of": 1})
     ('en',)
     """
-    left = {term: weight for term, weight in sketch_like.items() if " " not in term and weight > 0}
+    words = ((term, weight) for term, weight in sketch_like.items() if " " not in term and weight > 0)
+    left = dict(nlargest(LOOKED_AT, words, key=lambda pair: (pair[1], pair[0])))
     total = sum(left.values())
     found: list[str] = []
-    while total and len(found) < most:
-        shares = {code: _share(left, _list_of(code)) / total for code in known_languages() if code not in found}
-        best = max(sorted(shares), key=shares.__getitem__)
-        if shares[best] < (MORE_SHARE if found else MAIN_SHARE):
+    others = list(known_languages())
+    while total and others and len(found) < most:
+        shares = {code: _share(left, _list_of(code)) / total for code in others}
+        best = max(others, key=shares.__getitem__)
+        if shares[best] < LEAST_SHARE:
             break
+        others.remove(best)
         found.append(best)
-        words = _list_of(best)
-        left = {term: weight for term, weight in left.items() if not is_stop(term, words)}
+        stop = _list_of(best)
+        left = {term: weight for term, weight in left.items() if not is_stop(term, stop)}
     return tuple(found) or ("en",)
 
 
@@ -134,7 +147,11 @@ def _list_of(code: str) -> frozenset[str]:
     words: set[str] = set()
     for listed in stopwordsiso.stopwords(code):
         word = normal_form(listed)
-        if len(word) == 1 and not word.isascii() and (not "\u3400" <= word <= "\u9fff" or word in _HAN_PARTICLES):
+        if (
+            len(word) == 1
+            and not word.isascii()
+            and (not "\u3400" <= word <= "\u9fff" or word in _HAN_PARTICLES)
+        ):
             words.add(word)
         pieces = terms(word)
         if len(pieces) == 1 or (pieces and is_spaceless(word)):
@@ -146,9 +163,10 @@ def _list_of(code: str) -> frozenset[str]:
 def _english() -> frozenset[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    bare = {word.replace("'", "") for word in _CONTRACTIONS} - _WORDS_BY_SPELLING
-    plain = {word for listed in ENGLISH_STOP_WORDS for word in terms(listed)}
-    return frozenset((plain - _CONTENT) | set(_CONTRACTIONS) | bare | _MORE_ENGLISH)
+    contractions = set(_CONTRACTIONS.split())
+    bare = {word.replace("'", "") for word in contractions} - set(_OTHER_WORDS.split())
+    plain = {word for listed in ENGLISH_STOP_WORDS for word in terms(listed)} - set(_CONTENT.split())
+    return frozenset(plain | contractions | bare | set(_MORE_ENGLISH.split()))
 
 
 def _unknown(code: str) -> BadInputError:

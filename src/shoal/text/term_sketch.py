@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -155,7 +156,7 @@ class TermSketch:
             meta["clock"] = self._clock.to_meta()
         names = sorted(self._held)
         encoded = [name.encode("utf-8", "surrogatepass") for name in names]
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "terms": np.frombuffer(b"".join(encoded), np.uint8),
             "offsets": np.cumsum([0, *map(len, encoded)], dtype=np.int64),
             "weights": np.array([self._held[name] for name in names], np.float64),
@@ -236,8 +237,8 @@ def _held_from(arrays: dict[str, NDArray[Any]]) -> dict[str, float]:
     _demand((np.diff(offsets) >= 0).all(), "offsets")
     _demand((np.isfinite(weights) & (weights > 0)).all(), "weights")
     whole, ends = letters.tobytes(), offsets.tolist()
-    names = [whole[a:b].decode("utf-8", "surrogatepass") for a, b in zip(ends, ends[1:], strict=False)]
-    _demand(all(a < b for a, b in zip(names, names[1:], strict=False)), "order of terms")
+    names = [whole[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(ends)]
+    _demand(all(a < b for a, b in pairwise(names)), "order of terms")
     return dict(zip(names, weights.tolist(), strict=True))
 
 

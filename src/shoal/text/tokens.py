@@ -16,13 +16,15 @@ LONGEST = 40
 
 _SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\uaa60-\uaa7f"  # Thai, Lao, Myanmar, Khmer
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"  # kana
+    "\u3005-\u3007\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"  # kana
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
 _LAST_SCRIPT = 0x1E960
-_BREAKS = frozenset(".,;:!?()[]{}|\n\r…–—•¿¡。、،؛؟।۔「」")
+_BREAKS = frozenset(".,;:!?()[]{}|\n\r…–—•¿¡。、・،؛؟।۔「」")
 _HIDDEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)", re.S | re.I)
-_INLINE = re.compile(r"</?(?:a|abbr|b|code|em|font|i|mark|q|s|small|span|strong|sub|sup|u)(?:\s[^<>]*)?>", re.I)
+_INLINE = re.compile(
+    r"</?(?:a|abbr|b|code|em|font|i|mark|q|s|small|span|strong|sub|sup|u)(?:\s[^<>]*)?>", re.I
+)
 _TAG = re.compile(r"<[a-z/!?][^<>]*>", re.I)
 _PLAIN_LINK = rf"[^\s<>\"{_SPACELESS}]"
 _LINKS = re.compile(
@@ -30,9 +32,11 @@ _LINKS = re.compile(
     rf"|(?<![\w.-])[a-z0-9-]++(?:\.[a-z0-9-]++)*?\.(?:be|co|com|gl|io|ly|me|net|org)/{_PLAIN_LINK}*"
     rf"|(?<![a-z0-9._+-])[a-z0-9._+-]*+@(?:[^\W{_SPACELESS}]+(?:[.-][^\W{_SPACELESS}]+)*+)?"
 )
-_ONE_SIGN = {ord(c): "'" for c in "’‘ʼ＇"} | dict.fromkeys(map(ord, "‐‑"), "-")
+_ONE_SIGN: dict[int, str | None] = {ord(c): "'" for c in "’‘ʼ＇"}
+_ONE_SIGN |= {ord(c): "-" for c in "‐‑"}
 _ONE_SIGN |= dict.fromkeys((0xAD, 0x2060, 0xFEFF))  # soft hyphens and the like are no part of a word
-_ELIDED = frozenset(["c", "d", "j", "l", "m", "n", "s", "t", "qu", "jusqu", "lorsqu", "puisqu", "all", "dall", "dell", "nell", "sull"])
+_BEFORE_APOSTROPHE = "c d j l m n s t qu jusqu lorsqu puisqu all dall dell nell sull"  # of French and Italian
+_ELIDED = frozenset(_BEFORE_APOSTROPHE.split())
 
 
 def terms(text: str) -> list[str]:
@@ -50,9 +54,8 @@ def terms(text: str) -> list[str]:
     (['c++', 'or', 'c++ or', 'nodejs', 'or nodejs'], ['東京', '京都'])
     """
     text = _without_links(normal_form(_without_markup(text[:MOST_CHARS])))
-    if not text.isascii():
-        return _terms(_scan_of_all().findall(text), text_is_ascii=False)
-    return _terms(_ASCII_SCAN.findall(text), text_is_ascii=True)
+    scan = _ASCII_SCAN if text.isascii() else _scan_of_all()
+    return _terms(scan.findall(text))
 
 
 def normal_form(text: str) -> str:
@@ -88,7 +91,7 @@ def _without_links(text: str) -> str:
     return text
 
 
-def _terms(found: list[str], *, text_is_ascii: bool) -> list[str]:
+def _terms(found: list[str]) -> list[str]:
     """Words and bigrams of what the scan found: words, runs of characters and punctuation."""
     out: dict[str, None] = {}
     last, looked_at = "", 0
@@ -103,7 +106,7 @@ def _terms(found: list[str], *, text_is_ascii: bool) -> list[str]:
             head, _, tail = word.partition("'")
             if head in _ELIDED and len(tail) > 1:  # l'argent, but don't
                 word, last = tail, ""
-        if not text_is_ascii and _SPACELESS_RUN.match(word):
+        if word[0] >= "\u0e00" and _SPACELESS_RUN.match(word):
             out.update(dict.fromkeys(word[i : i + 2] for i in range(min(len(word), MOST_WORDS) - 1)))
             looked_at += len(word) // 2
             last = ""

@@ -1,0 +1,381 @@
+"""Topics that go on: a summary, the clusters solved from it, what people decided about them, and how they came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from shoal.errors import BadInputError, DamagedFileError, Rejects
+from shoal.kernels import nearest
+from shoal.model.build import build_model
+from shoal.model.cluster_model import ClusterModel
+from shoal.model.events import Event
+from shoal.model.packed import pack_model, unpack_model
+from shoal.model.pins import solution_of
+from shoal.model.successor import Space, Successor
+from shoal.solve.k_means import k_means
+from shoal.summary import wire
+from shoal.summary.protocol import WeightedPoints
+from shoal.text.curation import Curation
+from shoal.text.keywords import Keyword
+from shoal.text.topic_summary import TopicSummary
+from shoal.text.topics import Described, Topic, describe
+
+AUTO = (5, 100)
+"""Fewest and most topics where their number is to be found."""
+_KIND = "topic state"
+KEPT_EVENTS = 1_000
+
+
+@dataclass(frozen=True)
+class TopicSettings:
+    """How topics are made.
+
+    >>> TopicSettings(n_topics="auto").k
+    (5, 100)
+    """
+
+    n_topics: int | tuple[int, int] | Literal["auto"] = "auto"
+    """A number, the fewest and most, or ``auto``."""
+    languages: tuple[str, ...] | None = None
+    """ISO codes of languages whose stop words say nothing; None: as found."""
+    n_keywords: int = 10
+    n_texts: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        given: Any = AUTO if self.n_topics == "auto" else self.n_topics
+        low, high = given if isinstance(given, tuple) and len(given) == 2 else (given, given)
+        whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in (low, high))
+        if not whole or not 1 <= low <= high:
+            raise BadInputError(
+                f"n_topics is {given!r}",
+                remedy="give a number of at least 1, a range such as (5, 40), or 'auto'",
+            )
+        if self.n_keywords < 1 or self.n_texts < 0:
+            raise BadInputError(f"n_keywords={self.n_keywords}, n_texts={self.n_texts}", remedy="give more")
+
+    @property
+    def k(self) -> int | tuple[int, int]:
+        """For the solver."""
+        given = self.n_topics
+        return AUTO if given == "auto" else given
+
+
+@dataclass
+class TopicState:
+    """All that is known of the topics of a stream.
+
+    >>> state = TopicState(TopicSettings(n_topics=2))
+    >>> _ = state.summary.update([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], ["lost card", "card lost", "exchange rate"])
+    >>> [topic.name for topic in state.solve()]
+    ['card · lost', 'exchange rate']
+    """
+
+    settings: TopicSettings
+    summary: TopicSummary = field(default_factory=TopicSummary)
+    curation: Curation = field(default_factory=Curation)
+    rejects: Rejects = field(default_factory=Rejects)
+    model: ClusterModel | None = None
+    events: list[Event] = field(default_factory=list)
+    """The last thousand."""
+
+    def __post_init__(self) -> None:
+        self._successor = self._new_successor()
+        self._topics: list[Topic] = []
+        self._described: Described | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the topics are those of all texts seen."""
+        return self.model is not None and self._successor.solved_at == self.summary.count
+
+    def solve(self) -> list[Topic]:
+        """The topics of all texts seen; those that live on keep their ids and names.
+
+        Raises
+        ------
+        BadInputError : there are no texts yet.
+        """
+        if not self.is_current:
+            if not self.summary.vectors.weight > 0:
+                raise BadInputError("there are no texts yet", remedy="give some first")
+            self._successor.k = self._k()
+            vectors = self.summary.vectors
+            made = self._successor.next(
+                vectors,
+                Space("cosine", tuple(f"e{j}" for j in range(int(vectors.n_features or 0)))),
+                self.model,
+                time=self._now(),
+                rejects=self.rejects,
+                pins=self.curation.pinned(),
+            )
+            self.model = unpack_model(pack_model(made.model.replace(version="")))[0]  # named by its content
+            self.events = [*self.events, *made.events][-KEPT_EVENTS:]
+            self.curation.follow(made.events)
+            self.curation.tidy(self.model.ids.tolist())
+            self._described = None
+        return self.described().topics
+
+    def described(self) -> Described:
+        """Topics of the model as it is, with the counts and positions they came from."""
+        assert self.model is not None
+        if self._described is None:
+            self._described = describe(
+                self.model,
+                self.summary.sample(),
+                self.curation,
+                known=self.summary.notes.terms,
+                languages=self.settings.languages,
+                n_keywords=self.settings.n_keywords,
+                n_texts=self.settings.n_texts,
+                before=self._topics,
+            )
+            self._topics = self._described.topics
+        return self._described
+
+    def topic(self, number: int) -> Topic:
+        """The topic of an id.
+
+        Raises
+        ------
+        BadInputError : there is none.
+        """
+        topics = self.solve()
+        for topic in topics:
+            if topic.id == number:
+                return topic
+        known = ", ".join(str(t.id) for t in topics[:20])
+        raise BadInputError(f"there is no topic {number}", remedy=f"the largest are {known}")
+
+    def rename(self, number: int, name: str | None) -> None:
+        """Give a topic a name that stays; None: its keywords name it again."""
+        self.topic(number)
+        self.curation.rename(number, name)
+        self._described = None
+        if name is None:
+            self._topics = [t for t in self._topics if t.id != number]
+
+    def merge_topics(self, numbers: Sequence[int]) -> None:
+        """Make several topics one, under the id of the first.
+
+        Raises
+        ------
+        BadInputError : fewer than two, or one that is not there.
+        """
+        if len(set(numbers)) < 2:
+            raise BadInputError("merging takes at least two topics")
+        for number in numbers:
+            self.topic(number)
+        self.curation.merge(numbers)
+        self._described = None
+
+    def pin(self, number: int, *, on: bool = True) -> None:
+        """Let a topic stay where it is, whatever comes; with ``on=False`` let it go again."""
+        topic, model = self.topic(number), self._solved()
+        for cluster in topic.clusters:
+            if on:
+                at = model.ids.tolist().index(cluster)
+                self.curation.pins.setdefault(cluster, model.centres[at].tolist())
+            else:
+                self.curation.pins.pop(cluster, None)
+        self._rest()
+
+    def split(self, number: int, into: int = 2) -> list[int]:
+        """Make several topics of one, pinned so that they stay apart; answers their ids, of which the first is the old one.
+
+        Raises
+        ------
+        BadInputError : fewer than two parts, or fewer texts than parts.
+        """
+        topic, model = self.topic(number), self._solved()
+        points = self._points()
+        labels = nearest(points.X, model.centres.astype(points.X.dtype)).labels
+        mine = np.isin(model.ids[labels], topic.clusters)
+        different = len(np.unique(points.X[mine], axis=0))
+        if not 2 <= into <= different:
+            raise BadInputError(
+                f"{into} parts of a topic of {different} different texts", place=f"topic {number}"
+            )
+        found = k_means(
+            points.X[mine], into, weights=points.weights[mine], metric="cosine", seed=self.settings.seed
+        )
+        parts = found.centres[found.largest_first()]
+        ids = [topic.clusters[0], *range(model.next_id, model.next_id + into - 1)]
+        others = ~np.isin(model.ids, topic.clusters)
+        self.model = self._of(
+            points, np.concatenate([model.centres[others], parts]), [*model.ids[others].tolist(), *ids]
+        )
+        self.curation.part(number)
+        self.curation.added += into - len(topic.clusters)
+        for cluster, centre in zip(ids, parts, strict=True):
+            self.curation.pins[cluster] = centre.tolist()
+        self.events.append(
+            Event("split", self._now(), ids[0], topic.weight, topic.share, (ids[0],), tuple(ids))
+        )
+        self._rest()
+        return ids
+
+    def merge(self, other: Self) -> TopicState:
+        """The state of the texts of both; ids are those of this one, and names and pins of the other find their topics."""
+        mine, theirs = self._copy(), other
+        out = TopicState(
+            self.settings,
+            self.summary.merge(theirs.summary),
+            mine.curation,
+            self.rejects.merge(theirs.rejects),
+            mine.model,
+            [*self.events, *theirs.events][-KEPT_EVENTS:],
+        )
+        out._successor, out._topics = mine._successor, mine._topics
+        if mine.model is None or theirs.model is None:
+            return out
+        out._successor.solved_at = -1
+        out.curation.added = max(mine.curation.added, theirs.curation.added)
+        for cluster, centre in theirs.curation.pins.items():
+            out.curation.pins[out._adopted(cluster, centre)] = list(centre)
+        out.solve()
+        out._take_names(theirs)
+        return out
+
+    def to_bytes(self) -> bytes:
+        """Everything, checksummed."""
+        arrays = {"summary": np.frombuffer(self.summary.to_bytes(), np.uint8)}
+        if self.model is not None:
+            arrays["model"] = np.frombuffer(pack_model(self.model), np.uint8)
+        return wire.pack(_KIND, self.to_meta(), arrays)
+
+    def to_meta(self) -> dict[str, Any]:
+        """All but the summary and the model, as plain data."""
+        return {
+            "settings": asdict(self.settings),
+            "curation": self.curation.to_dict(),
+            "rejects": self.rejects.to_dict(),
+            "events": [event.to_dict() for event in self.events],
+            "successor": self._successor.to_dict(),
+            "topics": [topic.to_dict() for topic in self._topics],
+        }
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Inverse of :meth:`to_bytes`.
+
+        Raises
+        ------
+        DamagedFileError, NewerFormatError : the bytes cannot be trusted.
+        """
+        meta, arrays = wire.unpack(_KIND, data)
+        try:
+            summary = TopicSummary.from_bytes(arrays["summary"].tobytes())
+            model = unpack_model(arrays["model"].tobytes())[0] if "model" in arrays else None
+            return cls.of_meta(meta, summary, model)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, (DamagedFileError, BadInputError)):
+                raise
+            raise DamagedFileError(f"the topics cannot be read: {error!r}; use another copy") from error
+
+    @classmethod
+    def of_meta(cls, meta: dict[str, Any], summary: TopicSummary, model: ClusterModel | None) -> Self:
+        """From :meth:`to_meta` and the parts that are kept elsewhere."""
+        settings = dict(meta["settings"])
+        for name in ("n_topics", "languages"):
+            if isinstance(settings[name], list):
+                settings[name] = tuple(settings[name])
+        out = cls(
+            TopicSettings(**settings),
+            summary,
+            Curation.from_dict(meta["curation"]),
+            Rejects.from_dict(meta["rejects"]),
+            model,
+            [Event.from_dict(event) for event in meta["events"]],
+        )
+        out._successor.restore(meta["successor"])
+        out._topics = [_remembered(topic) for topic in meta["topics"]]
+        return out
+
+    def _copy(self) -> TopicState:
+        return TopicState.from_bytes(self.to_bytes())
+
+    def _solved(self) -> ClusterModel:
+        assert self.model is not None
+        return self.model
+
+    def _new_successor(self) -> Successor:
+        return Successor(self.settings.k, seed=self.settings.seed, criterion="silhouette")
+
+    def _k(self) -> int | tuple[int, int]:
+        k = self.settings.k
+        return k if isinstance(k, tuple) else k + self.curation.added
+
+    def _now(self) -> float:
+        """Of events: the newest time there is, else the number of texts."""
+        newest = self.summary.notes.newest
+        return float(self.summary.count) if newest is None else newest
+
+    def _points(self) -> WeightedPoints:
+        points = self.summary.vectors.points()
+        heavy = points.weights > 0
+        return WeightedPoints(points.X[heavy], points.weights[heavy])
+
+    def _of(self, points: WeightedPoints, centres: np.ndarray, ids: Iterable[int]) -> ClusterModel:
+        """A model of centres that are given, under ids that are given."""
+        model = self._solved()
+        solution = solution_of(points, centres)
+        order = solution.largest_first()
+        made = build_model(
+            points.X,
+            points.weights,
+            solution,
+            provenance=model.provenance,
+            metric="cosine",
+            feature_names=model.feature_names,
+            parent=model.version or None,
+        )
+        numbers = np.array(list(ids), np.int64)[order]
+        named = made.replace(ids=numbers, next_id=max(model.next_id, int(numbers.max()) + 1))
+        return unpack_model(pack_model(named))[0]
+
+    def _rest(self) -> None:
+        """After a decision: the free centres are to be gone on from."""
+        model = self._solved()
+        pinned = np.isin(model.ids, list(self.curation.pins))
+        self._successor.expect(int((~pinned).sum()))
+        self._described = None
+
+    def _adopted(self, cluster: int, centre: list[float]) -> int:
+        """An id for a pinned cluster of another state: a new one, with its centre in the model."""
+        model, points = self._solved(), self._points()
+        new = model.next_id
+        self.model = self._of(
+            points, np.concatenate([model.centres, np.array([centre])]), [*model.ids.tolist(), new]
+        )
+        return new
+
+    def _take_names(self, other: TopicState) -> None:
+        """Names given by hand elsewhere, for the topics nearest to theirs that have none."""
+        model, theirs = self._solved(), other._solved()
+        near = nearest(theirs.centres, model.centres).labels
+        for at, cluster in enumerate(theirs.ids.tolist()):
+            name = other.curation.names.get(other.curation.topic_of(cluster))
+            if name is not None:
+                topic = self.curation.topic_of(int(model.ids[near[at]]))
+                self.curation.names.setdefault(topic, name)
+        self._described = None
+
+
+def _remembered(data: dict[str, Any]) -> Topic:
+    words = tuple(Keyword(str(term), float(score)) for term, score in data["keywords"])
+    return Topic(
+        int(data["id"]),
+        str(data["name"]),
+        words,
+        float(data["share"]),
+        float(data["weight"]),
+        tuple(data["texts"]),
+        tuple(data["clusters"]),
+        bool(data["by_hand"]),
+        bool(data["pinned"]),
+    )
