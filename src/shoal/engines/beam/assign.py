@@ -154,10 +154,11 @@ class AssignFn(beam.DoFn):  # type: ignore[misc]
         found = ElementReader(need, model.n_features).read(group.elements)
         for position, reason in found.refused:
             yield self._dead(group, position, reason)
+        name, of_key, windows = self.model_id or model.version, self.per_key, (group.window,)
+        elements, stamps = group.elements, group.stamps
         for position, label in zip(found.rows.kept.tolist(), labels_of(model, found.rows), strict=True):
-            result = PredictionResult(group.elements[position], label, self.model_id or model.version)
-            value = (group.key, result) if self.per_key else result
-            yield WindowedValue(value, group.stamps[position], (group.window,))
+            result = PredictionResult(elements[position], label, name)
+            yield WindowedValue((group.key, result) if of_key else result, stamps[position], windows)
 
     def _dead(self, group: Group, position: int, reason: str) -> Any:
         self.refused.inc()

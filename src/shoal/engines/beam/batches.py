@@ -38,20 +38,27 @@ class Gathering:
     def __init__(self, rows: int = BATCH_ROWS) -> None:
         self._rows = rows
         self._groups: dict[Any, Group] = {}
+        self._last: Group | None = None
+        """Elements come in runs of one key and window; hashing windows takes longer than all else here."""
 
     def add(self, key: Any, window: Any, element: Any, stamp: Any, extra: Any = None) -> Group | None:
         """Keep an element; answers its group when that is full, and forgets it."""
-        place = (key, window)
-        group = self._groups.get(place)
-        if group is None:
-            group = self._groups[place] = Group(key, window, [], [], [extra])
+        group = self._last
+        if group is None or window is not group.window or key is not group.key:
+            group = self._groups.get((key, window))
+            if group is None:
+                group = self._groups[key, window] = Group(key, window, [], [], [extra])
+            self._last = group
         group.elements.append(element)
         group.stamps.append(stamp)
-        return self._groups.pop(place) if len(group.elements) >= self._rows else None
+        if len(group.elements) < self._rows:
+            return None
+        self._last = None
+        return self._groups.pop((key, window))
 
     def rest(self) -> Iterator[Group]:
         """All that wait, when the bundle ends."""
-        groups, self._groups = self._groups, {}
+        groups, self._groups, self._last = self._groups, {}, None
         yield from groups.values()
 
 

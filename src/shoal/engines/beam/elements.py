@@ -180,6 +180,10 @@ def is_table(element: Any) -> bool:
     return hasattr(element, "itertuples") or (isinstance(element, np.ndarray) and element.ndim == 2)
 
 
+_ROWS = frozenset((tuple, list, dict))
+"""What elements are as a rule, told apart in no time."""
+
+
 def rows_of(element: Any, fields: Fields, *, is_batched: bool) -> list[Any] | None:
     """The rows of an element that is a batch; None of one that is a row.
 
@@ -189,6 +193,8 @@ def rows_of(element: Any, fields: Fields, *, is_batched: bool) -> list[Any] | No
     ------
     BadInputError : it should be a batch, and is none.
     """
+    if type(element) in _ROWS and not is_batched:
+        return None
     if hasattr(element, "itertuples"):
         named = fields.features or fields.weight or fields.id or fields.time
         return list(element.to_dict("records") if named else element.itertuples(index=False, name=None))
