@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json as json_module
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.live import Live
-from rich.text import Text
 
 from shoal.cli import options as o
 from shoal.cli.console import err, out, print_clusters, print_json, summarise
-from shoal.cli.events import when
+from shoal.cli.live import stopping, telling
 from shoal.engines.local import load
 from shoal.engines.outputs.open import open_output
 from shoal.engines.stream.run import RunOptions, Status, StreamRun
@@ -176,7 +169,7 @@ def run(
         n_threads=threads,
     )
     to_stdout = labels == "-"
-    with _stopping() as stopped, _watching(json=json, to_stderr=to_stdout) as watch:
+    with stopping() as stopped, telling(json=json, to_stderr=to_stdout) as watch:
         options = RunOptions(
             checkpoint_seconds=checkpoint,
             disk_budget=None if disk_budget is None else o.parse_bytes(disk_budget),
@@ -225,65 +218,3 @@ def _seconds(text: str) -> float:
     if span.seconds is None:
         raise BadInputError(f"{text!r} is no time", remedy="write 10m, 1h or 1d")
     return span.seconds
-
-
-@contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM end the run after the batch at hand, with a checkpoint; a second Ctrl-C ends it at once."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: Any) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _watching(*, json: bool, to_stderr: bool) -> Iterator[Callable[[Status], None]]:
-    """Events as they happen, a line each; on a terminal a status line below them."""
-    console = err if to_stderr else out
-
-    def tell(record: dict[str, Any], text: str) -> None:
-        if json:
-            stream = sys.stderr if to_stderr else sys.stdout
-            stream.write(json_module.dumps(record) + "\n")
-            stream.flush()
-        else:
-            console.print(text, markup=False)
-
-    with Live(console=err, transient=True, auto_refresh=False) if err.is_terminal else _nothing() as live:
-
-        def watch(status: Status) -> None:
-            for event in status.events:
-                tell({"type": "event"} | event.to_dict(), f"{when(event.time)}{event}")
-            for alarm in status.alarms:
-                tell({"type": "alarm"} | alarm.to_dict(), f"{when(alarm.time)}careful: {alarm.message}")
-            if live is not None:
-                live.update(Text(_line(status)), refresh=True)
-
-        yield watch
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
-
-
-def _line(status: Status) -> str:
-    speed = status.read / max(status.seconds, 1e-9)
-    text = f"{status.read:,} rows, {speed:,.0f}/s"
-    if status.model is None:
-        text += f", {status.waiting:,} waiting for the first model"
-    else:
-        text += f", {status.model.k} clusters, model {status.models}"
-    if status.rejected:
-        text += f", {status.rejected:,} dead letters"
-    if status.backlog:
-        text += f", {status.backlog:,} to come"
-    return text

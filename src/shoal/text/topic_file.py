@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +11,12 @@ import numpy as np
 from shoal.errors import DamagedFileError, ShoalError
 from shoal.model.durable import replace_durably
 from shoal.summary import wire
+from shoal.text.curation import Curation
 from shoal.text.topic_state import TopicState
 
 _KIND = "topic model"
+FILE, DECISIONS = "topics.shoal", "decisions.json"
+"""In the directory of a stream: its topics, and what people decided about them."""
 
 
 class Saved(NamedTuple):
@@ -23,6 +27,38 @@ class Saved(NamedTuple):
     """Name and fingerprint of what made the vectors."""
     settings: dict[str, Any]
     """Parameters of the model that are not the state's."""
+
+
+def topic_path(path: Path) -> Path:
+    """The file of a topic model: as it is, or in the directory of a stream."""
+    return path / FILE if path.is_dir() else path
+
+
+def read_decisions(folder: Path) -> Curation | None:
+    """What people decided about the topics of a stream; None if nothing.
+
+    Raises
+    ------
+    DamagedFileError : the file cannot be read.
+    """
+    path = folder / DECISIONS
+    try:
+        return Curation.from_dict(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        if isinstance(error, ShoalError):
+            raise DamagedFileError(f"{path}: {error}") from error
+        raise DamagedFileError(f"{path} cannot be read: {error}; mend it or remove it") from error
+
+
+def save_topics(path: Path, saved: Saved) -> None:
+    """Write a file; in the directory of a stream also what people decided, which the stream takes up with its next model."""
+    if path.is_dir():
+        if not (path / FILE).exists():
+            raise ShoalError(f"{path} is a directory, but not that of a stream of topics; give a file")
+        replace_durably(path / DECISIONS, json.dumps(saved.state.curation.to_dict()).encode())
+    write_topics(topic_path(path), saved)
 
 
 def write_topics(path: Path, saved: Saved) -> None:
@@ -50,6 +86,7 @@ def read_topics(path: Path) -> Saved:
     ------
     ShoalError : there is no such file. DamagedFileError, NewerFormatError : it cannot be trusted.
     """
+    folder, path = path, topic_path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -58,6 +95,9 @@ def read_topics(path: Path) -> Saved:
         meta, arrays = wire.unpack(_KIND, data)
         state = TopicState.from_bytes(arrays["state"].tobytes())
         name, fingerprint = meta["source"]
+        told = read_decisions(folder) if folder.is_dir() else None
+        if told is not None:
+            state.curation = told
         return Saved(state, (str(name), str(fingerprint)), dict(meta["settings"]))
     except DamagedFileError as error:
         raise DamagedFileError(f"{path}: {error}") from error

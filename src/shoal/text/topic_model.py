@@ -18,7 +18,7 @@ from shoal.model.events import Event
 from shoal.text.embedding import Embedder, load_embedder
 from shoal.text.over_time import TopicTimes, over_time
 from shoal.text.text_input import Texts, texts_of
-from shoal.text.topic_file import Saved, read_topics, write_topics
+from shoal.text.topic_file import Saved, read_topics, save_topics
 from shoal.text.topic_state import TopicSettings, TopicState
 from shoal.text.topic_summary import SAMPLE_ROWS, TopicSummary
 from shoal.text.topic_tree import Node, topic_tree
@@ -291,7 +291,8 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one file, in one step; nothing is pickled.
+        """Write everything to one file, in one step; nothing is pickled. The directory of a stream takes up what was decided by
+        hand with its next model.
 
         Raises
         ------
@@ -300,11 +301,11 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         state = self._need_state()
         state.solve()
         told = {name: getattr(self, name) for name in _SAVED}
-        write_topics(Path(path), Saved(state, self._source, told))
+        save_topics(Path(path), Saved(state, self._source, told))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **changes: Any) -> Self:
-        """A model that was saved; it goes on learning.
+        """A model that was saved, or the topics of a stream by its directory; it goes on learning.
 
         Parameters
         ----------
@@ -321,6 +322,24 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         out.set_params(**saved.settings, embedder=None if name == GIVEN else name, random_state=s.seed)
         out.set_params(**changes)
         out.state_, out._source, out._loaded = saved.state, saved.source, None
+        return out
+
+    @classmethod
+    def of_state(cls, state: TopicState, source: tuple[str, str], **changes: Any) -> Self:
+        """A model of what was learned elsewhere, such as by the workers of a pipeline; it goes on learning.
+
+        Parameters
+        ----------
+        source : name and fingerprint of what made the vectors.
+        changes : parameters to set beyond those of the state, such as ``embedder`` or ``outlier_rate``.
+        """
+        s, vectors = state.settings, state.summary.vectors
+        out = cls(s.n_topics, languages=s.languages, n_keywords=s.n_keywords, n_texts=s.n_texts)
+        name = source[0]
+        out.set_params(half_life=vectors.half_life, sample_rows=vectors.rows, max_bytes=vectors.max_bytes)
+        out.set_params(embedder=None if name in ("", GIVEN) else name, random_state=s.seed)
+        out.set_params(**changes)
+        out.state_, out._source, out._loaded = state, source, None
         return out
 
     def __sklearn_is_fitted__(self) -> bool:

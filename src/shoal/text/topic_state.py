@@ -113,12 +113,22 @@ class TopicState:
                 rejects=self.rejects,
                 pins=self.curation.pinned(),
             )
-            self.model = unpack_model(pack_model(made.model.replace(version="")))[0]  # named by its content
-            self.events = [*self.events, *made.events][-KEPT_EVENTS:]
-            self.curation.follow(made.events)
-            self.curation.tidy(self.model.ids.tolist())
-            self._described = None
+            named = unpack_model(pack_model(made.model.replace(version="")))[0]  # named by its content
+            self.follow_model(named, made.events)
         return self.described().topics
+
+    def follow_model(self, model: ClusterModel, events: Iterable[Event]) -> None:
+        """Take in a model that was solved elsewhere, and what changed with it."""
+        told = list(events)
+        self.model = model
+        self.events = [*self.events, *told][-KEPT_EVENTS:]
+        self.curation.follow(told)
+        self.curation.tidy(model.ids.tolist())
+        self._described = None
+
+    def successor_from(self, other: Successor) -> None:
+        """Go on as another successor would."""
+        self._successor.restore(other.to_dict())
 
     def described(self) -> Described:
         """Topics of the model as it is, with the counts and positions they came from."""

@@ -72,6 +72,13 @@ class TopicSummary:
         self._chain = b""
         """Names texts without an id: by all that came before them, so that shards differ and batches do not matter."""
 
+    @classmethod
+    def of_parts(cls, vectors: Coreset, notes: TextNotes) -> Self:
+        """From a summary of vectors and the notes of the same rows, which somebody else keeps filling."""
+        out = cls.__new__(cls)
+        out.vectors, out.notes, out._chain = vectors, notes, b""
+        return out
+
     @property
     def count(self) -> int:
         """Texts seen."""
@@ -129,9 +136,7 @@ class TopicSummary:
         ------
         ShoalError : widths, seeds or half-lives differ.
         """
-        out = type(self).__new__(type(self))
-        out.vectors = self.vectors.merge(other.vectors)
-        out.notes = self.notes.merge(other.notes)
+        out = self.of_parts(self.vectors.merge(other.vectors), self.notes.merge(other.notes))
         out.notes.prune(out.vectors.held_ids())
         chains = sorted((self._chain, other._chain))
         out._chain = max(chains) if b"" in chains else _digest(b"".join(chains))
@@ -162,10 +167,9 @@ class TopicSummary:
         DamagedFileError, NewerFormatError : see :func:`shoal.summary.wire.unpack`.
         """
         meta, arrays = wire.unpack(_KIND, data)
-        out = cls.__new__(cls)
         try:
-            out.vectors = Coreset.from_bytes(arrays["vectors"].tobytes())
-            out.notes = TextNotes.from_bytes(arrays["notes"].tobytes())
+            vectors = Coreset.from_bytes(arrays["vectors"].tobytes())
+            out = cls.of_parts(vectors, TextNotes.from_bytes(arrays["notes"].tobytes()))
             out._chain = bytes.fromhex(meta["chain"])
         except (KeyError, ValueError, TypeError) as error:
             if isinstance(error, DamagedFileError):

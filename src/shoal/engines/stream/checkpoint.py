@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from shoal.summary.coreset import Coreset
 
 CHECKPOINT = "checkpoint"
 _KIND = "stream"
+_EXTRA = "extra "
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,15 @@ class Checkpoint:
     summary: Coreset | None
     buckets: dict[float, Coreset]
     """Summaries of time buckets that are still open, by their start."""
+    extra: dict[str, bytes] = field(default_factory=dict)
+    """What a learner keeps beside its summary."""
 
     def write(self, folder: Path) -> None:
         """Replace the checkpoint of ``folder``; after this returns it survives a loss of power."""
         blobs = {f"bucket {i}": s.to_bytes() for i, s in enumerate(self.buckets.values())}
         if self.summary is not None:
             blobs["summary"] = self.summary.to_bytes()
+        blobs |= {f"{_EXTRA}{name}": data for name, data in self.extra.items()}
         meta = {"number": self.number, "run": self.meta, "buckets": list(self.buckets)}
         arrays = {name: np.frombuffer(data, np.uint8) for name, data in blobs.items()}
         replace_durably(folder / CHECKPOINT, wire.pack(_KIND, meta, arrays))
@@ -58,10 +62,15 @@ class Checkpoint:
             return None
         try:
             meta, arrays = wire.unpack(_KIND, data)
-            blobs = {name: Coreset.from_bytes(a.tobytes()) for name, a in arrays.items()}
+            blobs = {
+                name: Coreset.from_bytes(a.tobytes())
+                for name, a in arrays.items()
+                if not name.startswith(_EXTRA)
+            }
+            extra = {n.removeprefix(_EXTRA): a.tobytes() for n, a in arrays.items() if n.startswith(_EXTRA)}
             starts = [float(start) for start in meta["buckets"]]
             buckets = {start: blobs[f"bucket {i}"] for i, start in enumerate(starts)}
-            return cls(int(meta["number"]), dict(meta["run"]), blobs.get("summary"), buckets)
+            return cls(int(meta["number"]), dict(meta["run"]), blobs.get("summary"), buckets, extra)
         except DamagedFileError as error:
             raise DamagedFileError(f"{path}: {error}") from error
         except (LookupError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from shoal.engines.stream.schedule import Schedule
 from shoal.engines.stream.settings import Span, StreamSettings
 from shoal.errors import Rejects
 from shoal.features.recipe import Recipe
-from shoal.model.cluster_model import ClusterModel
+from shoal.model.cluster_model import Assignment, ClusterModel
 from shoal.model.drift import Alarm, DriftWatch
 from shoal.model.events import Event
+from shoal.model.pins import Pins
 from shoal.model.successor import Successor
 from shoal.sources.stream_protocol import DeadLetter
 from shoal.summary.coreset import Coreset
@@ -56,7 +58,9 @@ class Learner:
         self.newest: float | None = None
         self.origins: list[str] = []
         self._schedule = Schedule(settings.learn_rows, settings.every)
-        self._successor = Successor(settings.k, seed=settings.seed, n_threads=settings.n_threads)
+        self._successor = Successor(
+            settings.k, seed=settings.seed, criterion=settings.criterion, n_threads=settings.n_threads
+        )
         self._drift: DriftWatch | None = None
         self._held: list[Piece] = []
         """Rows from which the recipe is to be learned."""
@@ -214,7 +218,7 @@ class Learner:
             "second_distance": found.second_distances,
             "outlier_score": found.outlier_scores,
             "model": np.full(n, self.solves, np.int64),
-        }
+        } | self._more_columns(found)
         names = part.carried.schema.names
         carried = {f"{c}_in" if c in columns else c: part.carried.column(c) for c in names}
         out.labels.append(pa.table(carried | columns))
@@ -225,6 +229,14 @@ class Learner:
                 else part.times
             )
             out.alarms += self._drift.update(found.positions, found.distances, at)
+
+    def _more_columns(self, found: Assignment) -> dict[str, Any]:
+        """What a subclass says of labelled rows besides."""
+        return {}
+
+    def _pins(self) -> Pins | None:
+        """Centres that a subclass wants to stay where they are."""
+        return None
 
     def _solve(self, out: Outcome, crossing: float | None) -> None:
         """A new model from the summary; ids and events by what it has in common with the one before."""
@@ -239,6 +251,7 @@ class Learner:
             filtered=self.filtered,
             rejects=self.rejects,
             sources=tuple(self.origins),
+            pins=self._pins(),
         )
         self.solves += 1
         seen = [t for t in (self.newest, crossing) if t is not None]
@@ -269,6 +282,16 @@ class Learner:
             "shares": [round(float(s), 6) for s in shares],
             "inertia": model.inertia / float(model.weights.sum()),
         }
+
+    def extra(self) -> dict[str, bytes]:
+        """What a subclass keeps in a checkpoint besides."""
+        return {}
+
+    def restore_extra(self, extra: dict[str, bytes]) -> None:
+        """Go on from :meth:`extra`; called after :meth:`restore`."""
+
+    def saved(self, state: Path) -> None:
+        """A checkpoint was written: a subclass may put files for readers into the state directory."""
 
     def to_meta(self) -> dict[str, Any]:
         """Everything but the summaries and the model, as plain data.

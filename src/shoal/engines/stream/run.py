@@ -78,6 +78,7 @@ class StreamRun:
     ----------
     labels : where labelled rows go; None: nowhere.
     recipe : a learned one, to be used instead of learning one from the first rows.
+    learner : default a :class:`~shoal.engines.stream.learner.Learner` of these settings.
     """
 
     def __init__(
@@ -88,12 +89,13 @@ class StreamRun:
         *,
         labels: Output | None = None,
         recipe: Recipe | None = None,
+        learner: Learner | None = None,
         options: RunOptions | None = None,
     ) -> None:
         self.settings, self.state = settings, state
         self.options = options or RunOptions()
         self.source = ReadAhead(source, self.options.max_rows)
-        self.learner = Learner(settings, recipe)
+        self.learner = learner or Learner(settings, recipe)
         self._labels = labels
         self._events, self._alarms = JsonLog(state / EVENTS), JsonLog(state / ALARMS)
         self._history = JsonLog(state / HISTORY)
@@ -140,6 +142,7 @@ class StreamRun:
             solves = int(learner["solves"])
             model = self._versions.read(solves) if solves else None
             self.learner.restore(learner, known.summary, known.buckets, model)
+            self.learner.restore_extra(known.extra)
             self._position = known.meta["position"]
         self._versions.drop_after(self.learner.solves)
         for name, log in self._outputs().items():
@@ -223,9 +226,10 @@ class StreamRun:
             "at": at,
             "source": self.source.name,
         }
-        Checkpoint(number, meta, self.learner.summary, {} if buckets is None else buckets.open).write(
-            self.state
-        )
+        learner = self.learner
+        open_buckets = {} if buckets is None else buckets.open
+        Checkpoint(number, meta, learner.summary, open_buckets, learner.extra()).write(self.state)
+        learner.saved(self.state)
         self._number, self._dirty = number, False
         if self._position is not None:
             self.source.committed(self._position)

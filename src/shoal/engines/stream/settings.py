@@ -9,6 +9,7 @@ from typing import Any
 from shoal.errors import BadInputError
 from shoal.features.event_time import UNITS
 from shoal.features.spec import RecipeSpec
+from shoal.solve.follow import Criterion
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 STREAM_ROWS = 20_000
@@ -63,6 +64,8 @@ class StreamSettings:
 
     k: int | tuple[int, int] = 8
     """Number of clusters, or the fewest and most to choose among at every solve."""
+    criterion: Criterion = "votes"
+    """By what k is chosen among a range."""
     recipe: RecipeSpec = field(default_factory=RecipeSpec)
     time: str | None = None
     """Column of event times; None: the source's own, where it has them."""
