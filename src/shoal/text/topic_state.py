@@ -126,9 +126,14 @@ class TopicState:
         self.curation.tidy(model.ids.tolist())
         self._described = None
 
-    def successor_from(self, other: Successor) -> None:
-        """Go on as another successor would."""
-        self._successor.restore(other.to_dict())
+    def successor_from(self, other: Successor, *, solved_at: int) -> None:
+        """Go on as another successor would, with topics that are to stand for so many texts."""
+        self._successor.restore(other.to_dict() | {"solved_at": solved_at})
+
+    @property
+    def remembered(self) -> list[Topic]:
+        """The topics as they were last described."""
+        return self._topics
 
     def described(self) -> Described:
         """Topics of the model as it is, with the counts and positions they came from."""

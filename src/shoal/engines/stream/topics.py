@@ -91,8 +91,8 @@ class TopicLearner(Learner):
 
     @property
     def topics(self) -> list[Topic]:
-        """As of the newest model."""
-        return [] if self.model is None else self.of.described().topics
+        """As of the newest model, not of the rows since: so that a replay after a crash tells the same."""
+        return self.of.remembered
 
     def _learn_some(self, part: Part, out: Outcome) -> None:
         texts = part.carried.column(self.column).to_pylist()
@@ -127,6 +127,7 @@ class TopicLearner(Learner):
         before = self.of.curation.to_dict()
         self.of.summary = self._summary()
         self.of.follow_model(self.model, out.events)
+        self.of.described()
         if self.of.curation.to_dict() != before:
             self._decided()
         self._unsaved = True
@@ -175,6 +176,8 @@ class TopicLearner(Learner):
             "sample_rows": self.settings.sample_rows,
             "max_bytes": self.settings.max_bytes,
         }
-        self.of.successor_from(self._successor)
+        self.of.successor_from(
+            self._successor, solved_at=self.summary.count
+        )  # readers shall see the topics of the stream
         write_topics(topic_path(state), Saved(self.of, self.source, told))
         self._unsaved = False

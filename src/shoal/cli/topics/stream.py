@@ -1,0 +1,233 @@
+"""``shoal topics stream``: topics that follow a stream of texts, told as they change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from shoal.cli import options as o
+from shoal.cli.console import err, out, print_json
+from shoal.cli.live import stopping, telling
+from shoal.engines.outputs.open import open_output
+from shoal.engines.stream.run import RunOptions, Status, StreamRun
+from shoal.engines.stream.settings import Span
+from shoal.engines.stream.topics import TopicLearner, topic_stream
+from shoal.errors import BadInputError
+from shoal.model.events import Event
+from shoal.sources.stream_embedded import EmbeddedSource
+from shoal.sources.stream_open import open_stream
+from shoal.text.embedding import load_embedder
+from shoal.text.embedding_cache import default_cache_folder
+from shoal.text.topic_state import TopicSettings
+from shoal.text.topics import Topic
+
+_STREAM, _STATE, _TOPICS = "Stream", "State and outputs", "Topics"
+BATCH = 256
+"""Texts embedded at a time: a second or two of a language model, after which labels go out."""
+
+
+def run(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file or glob, a directory that receives files, redis://host:port/db?stream=NAME, or - for standard "
+            "input.",
+            show_default=False,
+        ),
+    ],
+    state: Annotated[
+        Path,
+        typer.Option(
+            help="Directory for checkpoint, topics, events and dead letters; a run goes on where it ended.",
+            show_default=False,
+            rich_help_panel=_STATE,
+        ),
+    ],
+    text_column: Annotated[
+        str, typer.Option(help="Column, or key of JSON, that holds the text.", rich_help_panel=_STREAM)
+    ] = "text",
+    k: Annotated[
+        str,
+        typer.Option(
+            "--k", "-k", help="Number of topics, a range such as 5:40, or auto.", rich_help_panel=_TOPICS
+        ),
+    ] = "auto",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Language model: a hub name, a directory, static:NAME, or hashed. Default: MiniLM.",
+            rich_help_panel=_TOPICS,
+        ),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave out stop words of en, de, ...; may be repeated. Default: found out.",
+            rich_help_panel=_TOPICS,
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Wait for more instead of ending with the data.", rich_help_panel=_STREAM
+        ),
+    ] = False,
+    half_life: Annotated[
+        str | None,
+        typer.Option(
+            help="Forget: a text counts half after 10m, 6h, 7d of event time.", rich_help_panel=_STREAM
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="Column of event times: dates, ISO 8601 or numbers.", rich_help_panel=_STREAM),
+    ] = None,
+    time_unit: Annotated[
+        str, typer.Option(help="Of event times that are numbers: s, ms, us, ns.", rich_help_panel=_STREAM)
+    ] = "s",
+    every: Annotated[
+        str,
+        typer.Option(
+            help="Look at the topics anew every so many texts, or 5m of event time.", rich_help_panel=_STREAM
+        ),
+    ] = "2000 rows",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Labels: a .jsonl or .csv file, a directory for Parquet, redis://...?stream=NAME, or -.",
+            rich_help_panel=_STATE,
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Columns that labels carry along: id,name.", rich_help_panel=_STATE)
+    ] = None,
+    checkpoint: Annotated[
+        float, typer.Option(help="Seconds between checkpoints.", min=0.0, rich_help_panel=_STATE)
+    ] = 10.0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder where vectors are kept between runs.", rich_help_panel="Size and speed"),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep no vectors.", rich_help_panel="Size and speed")
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, ... Default: what there is.", rich_help_panel="Size and speed"),
+    ] = None,
+    sample_rows: Annotated[
+        int, typer.Option(help="Texts the summary keeps.", min=1, rich_help_panel="Size and speed")
+    ] = 20_000,
+    names: o.Names = None,
+    delimiter: o.Delimiter = None,
+    format: o.Format = None,
+    encoding: o.Encoding = None,
+    seed: o.Seed = 0,
+    json: o.Json = False,
+) -> None:
+    """Topics of a stream of texts as it comes: named, followed, told when they change, safe from crashes.
+
+    Topics keep their ids and names; births, splits, merges and deaths are told. Empty texts go to
+    STATE/dead_letters.jsonl. While it runs, or after, shoal topics show, search, report and rename take STATE.
+
+    Examples:
+
+      shoal topics stream tweets.jsonl --state tweets --out labels.jsonl
+
+      shoal topics stream 'redis://localhost:6379/0?stream=tweets' --follow --state tweets --half-life 6h --time at
+
+      kcat -C -t mails | shoal topics stream - --state mails --model hashed -k 5:40
+    """
+    settings = TopicSettings(_topics(k), tuple(language) if language else None, seed=seed)
+    forget = None if half_life is None else Span.parse(half_life)
+    if forget is not None and forget.seconds is None:
+        raise BadInputError(f"--half-life {half_life} is no time", remedy="write 10m, 6h or 7d")
+    stream = topic_stream(
+        text_column,
+        settings,
+        time=time,
+        time_unit=time_unit,
+        half_life=forget,
+        every=Span.parse(every),
+        keep=tuple(part.strip() for part in (keep or "").split(",") if part.strip()),
+        sample_rows=sample_rows,
+    )
+    folder = None if no_cache else cache or default_cache_folder()
+    embedder = load_embedder(model, device=device, cache=folder)
+    read = o.reading(
+        {}, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=o.OnError.skip
+    )
+    carried = {*stream.keep} - {time, text_column}  # a column of numbers shall not pass for texts
+    read = replace(read, text_columns=read.text_columns | carried)
+    learner = TopicLearner(stream, settings, text_column, (embedder.name, embedder.fingerprint), state)
+    to_stdout = labels == "-"
+
+    def told(event: Event) -> str:
+        return spoken(
+            event, {topic.id: topic for topic in learner.topics}, learner.of.curation.topic_of(event.cluster)
+        )
+
+    with (
+        stopping() as stopped,
+        telling(json=json, to_stderr=to_stdout, told=told, noun="topics") as watch,
+    ):
+        rows = EmbeddedSource(
+            open_stream(source, follow=follow, options=read, state=state), embedder, text_column
+        )
+        options = RunOptions(max_rows=BATCH, checkpoint_seconds=checkpoint, watch=watch, stopped=stopped)
+        target = None if labels is None else open_output(labels)
+        done = StreamRun(rows, stream, state, labels=target, learner=learner, options=options).run()
+    _conclude(done, learner, state, json=json, to_stderr=to_stdout)
+
+
+def spoken(event: Event, topics: dict[int, Topic], number: int) -> str:
+    """An event of a topic as people read it: by name, with a text that shows what it is about.
+
+    >>> topic = Topic(3, "card · lost", (), 0.12, 12.0, ("my card is lost",), (3,))
+    >>> spoken(Event("born", 1.0, 3, 12.0, 0.12), {3: topic}, 3)
+    'topic 3 born: card · lost (12.0% of the texts), such as "my card is lost"'
+    """
+    topic = topics.get(number)
+    text = (
+        str(event)
+        .replace("clusters ", "topics ")
+        .replace("cluster ", "topic ")
+        .replace("of the weight", "of the texts")
+    )
+    if topic is None:
+        return text
+    if event.kind == "born" and topic.texts:
+        return f'topic {number} born: {topic.name} ({event.share:.1%} of the texts), such as "{_short(topic.texts[0])}"'
+    return f"{text}: {topic.name}"
+
+
+def _short(text: str, most: int = 80) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _topics(text: str) -> int | tuple[int, int] | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    ks = o.parse_ks(text)
+    return ks[0] if len(ks) == 1 else (ks[0], ks[-1])
+
+
+def _conclude(done: Status, learner: TopicLearner, state: Path, *, json: bool, to_stderr: bool) -> None:
+    console = err if to_stderr else out
+    if done.model is None:
+        err.print(f"{done.read:,} texts read, no topics yet", markup=False)
+        return
+    if json:
+        told = {"read": done.read, "learned": done.learned, "dead_letters": done.rejected}
+        print_json({"type": "end", **told, "topics": [t.to_dict() for t in learner.topics]})
+        return
+    speed = done.read / max(done.seconds, 1e-9)
+    text = f"{done.read:,} texts in {done.seconds:.1f} s ({speed:,.0f}/s); {done.rejected:,} dead letters; {len(learner.topics)} topics"
+    console.print(text, markup=False)
+    console.print(f"state in {state}; next: shoal topics show, search or report {state}", markup=False)
