@@ -10,6 +10,7 @@ from shoal.summary.coreset import Coreset
 
 if TYPE_CHECKING:
     from shoal.estimators import Birch, KMeans, MiniBatchKMeans, StreamingKMeans, SummaryClusterer
+    from shoal.text.topic_model import TopicModel
 
 __all__ = [
     "BadInputError",
@@ -24,6 +25,7 @@ __all__ = [
     "ShoalError",
     "StreamingKMeans",
     "SummaryClusterer",
+    "TopicModel",
     "fit",
     "load",
     "sweep",
@@ -36,4 +38,8 @@ def __getattr__(name: str) -> Any:
         from shoal import estimators
 
         return getattr(estimators, name)
+    if name == "TopicModel":
+        from shoal.text.topic_model import TopicModel
+
+        return TopicModel
     raise AttributeError(f"module 'shoal' has no attribute {name!r}")
