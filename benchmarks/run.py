@@ -26,6 +26,7 @@ from benchmarks import (
     spark,
     stream,
     sweep,
+    topics,
 )
 from benchmarks.common import RESULTS, limit_threads, machine, save, timed
 
@@ -45,6 +46,7 @@ PARTS = {
     "soak": soak.run,
     "spark": spark.run,
     "beam": beam.run,
+    "topics": topics.run,
 }
 
 

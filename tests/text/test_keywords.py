@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from shoal.errors import BadInputError
-from shoal.text.keywords import NO_WORDS, Keyword, TermCounts, keywords, name_of
+from shoal.text.keywords import COMMON, NO_WORDS, Keyword, TermCounts, keywords, name_of
 from shoal.text.stop_words import stop_words
 from shoal.text.term_sketch import TermSketch
 from shoal.text.tokens import terms
@@ -70,10 +70,14 @@ def test_real_keywords_have_no_stop_words_and_no_repetition(banking) -> None:
 def test_scores_are_those_of_the_formula() -> None:
     rows = [[5.0, 1.0, 0.0], [1.0, 3.0, 2.0]]
     names = ["card", "pin", "rate"]
-    mean = 12 / 2
+    mean, over_all = 12 / 2, [rows[0][j] + rows[1][j] for j in range(3)]
+
+    def clear(share: float, j: int) -> float:
+        return min(max(math.log2(share / (over_all[j] / 12)), COMMON), 1.0)
+
     for row, words in zip(rows, keywords(table(names, rows)), strict=True):
         true = {
-            name: row[j] / sum(row) * math.log(1 + mean / (rows[0][j] + rows[1][j]))
+            name: row[j] / sum(row) * math.log(1 + mean / over_all[j]) * clear(row[j] / sum(row), j)
             for j, name in enumerate(names)
             if row[j]
         }
@@ -118,7 +122,7 @@ def test_a_bigram_takes_the_place_of_words_it_nearly_always_holds() -> None:
 
 
 def test_a_bigram_of_two_words_that_are_there_is_left_out() -> None:
-    counts = table(["card", "card lost", "lost"], [[10, 3, 10], [1, 0, 1]])
+    counts = table(["card", "card lost", "lost", "new"], [[10, 3, 10, 0], [1, 0, 1, 50]])
     assert found(keywords(counts)[0]) == ["card", "lost"]
 
 
@@ -143,7 +147,17 @@ def test_what_a_sketch_knows_lowers_terms_common_elsewhere() -> None:
     assert found(keywords(counts, known=known)[0]) == ["banana", "apple"]
     assert found(keywords(counts, known=known, total=55.0)[0]) == ["banana", "apple"]
     apple = dict(keywords(counts, known=known, total=110.0)[0])["apple"]
-    assert apple == pytest.approx(0.5 * math.log(1 + 6 / 100))
+    assert apple == pytest.approx(0.5 * math.log(1 + 6 / 100) * COMMON)  # more frequent elsewhere than here
+
+
+def test_terms_that_all_topics_hold_alike_name_none_of_them() -> None:
+    names = ["feel", "love", "fear"]
+    counts = table(names, [[100, 30, 0], [100, 0, 30], [100, 1, 1]])
+    assert [name_of(words, 1) for words in keywords(counts)] == ["love", "fear", "feel"]
+
+
+def test_an_empty_sketch_changes_nothing() -> None:
+    counts = table(["apple", "banana"], [[5, 5], [1, 1]])
     assert keywords(counts, known=TermSketch()) == keywords(counts)
 
 

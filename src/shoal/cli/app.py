@@ -9,7 +9,21 @@ import threading
 
 import typer
 
-from shoal.cli import assign, demo, events, fit, inspect, merge, plot, report, stream, sweep, update, window
+from shoal.cli import (
+    assign,
+    demo,
+    events,
+    fit,
+    inspect,
+    merge,
+    plot,
+    report,
+    stream,
+    sweep,
+    topics,
+    update,
+    window,
+)
 from shoal.cli.console import out, print_error
 from shoal.errors import ShoalError
 from shoal.model.release import release
@@ -26,6 +40,7 @@ app = typer.Typer(
 
 for command in (fit, sweep, update, merge, assign, inspect, plot, report, stream, events, window, demo):
     app.command(command.__name__.rpartition(".")[2])(command.run)
+app.add_typer(topics.app)
 
 
 @app.callback(invoke_without_command=True)

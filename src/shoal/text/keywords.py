@@ -17,6 +17,8 @@ from shoal.text.term_sketch import TermSketch
 
 SAME = 0.7
 """A bigram stands for a word of its own where it has at least this share of the word's texts."""
+COMMON = 0.01
+"""Factor of terms that are as frequent everywhere: they are keywords only where there are no others."""
 NO_WORDS = "(no words)"
 
 
@@ -108,7 +110,8 @@ def keywords(
     """The keywords of each topic, best first; a topic without terms has none.
 
     A term's score is its share of the topic's counts times ``log(1 + A / f)``: A is the mean of the topics' counts, f the
-    term's over all topics (Grootendorst 2022, "BERTopic", class-based TF-IDF). What another keyword says already is left
+    term's over all topics (Grootendorst 2022, "BERTopic", class-based TF-IDF). A term that is no more frequent here than
+    elsewhere tells nothing, and hardly counts: the factor grows to 1 at twice the frequency. What another keyword says already is left
     out: one form of singular and plural, a word that a bigram nearly always holds, a bigram of two words that are there.
 
     Parameters
@@ -130,11 +133,12 @@ def keywords(
     of_term = _over_all(counts, known, total)
     mean = float(per_topic.sum()) / max(int(np.count_nonzero(per_topic)), 1)
     rarity = np.log1p(np.divide(mean, of_term, out=np.zeros_like(of_term), where=of_term > 0))
+    everywhere = of_term / max(float(per_topic.sum()), 1e-300)
     out = []
-    for topic, whole in enumerate(per_topic):
+    for topic, whole in enumerate(np.maximum(per_topic, 1e-300)):
         at = slice(table.indptr[topic], table.indptr[topic + 1])
         columns, values = table.indices[at], table.data[at]
-        scores = values / whole * rarity[columns] if whole > 0 else np.zeros(len(values))
+        scores = values / whole * rarity[columns] * _clear(values / whole, everywhere[columns])
         out.append(_distinct(_candidates(counts.terms, columns, values, scores, 20 * n + 50), n))
     return out
 
@@ -219,6 +223,12 @@ def _stem(word: str) -> str:
     if len(word) > 2 and word.endswith("s") and word[-2] not in "siu":
         return word[:-1]
     return word
+
+
+def _clear(share: NDArray[np.float64], everywhere: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factor for terms of a topic by how much more frequent they are in it than over all."""
+    lift = np.divide(share, everywhere, out=np.ones_like(share), where=everywhere > 0)
+    return np.clip(np.log2(np.maximum(lift, 1e-300)), COMMON, 1.0)
 
 
 def _over_all(counts: TermCounts, known: TermSketch | None, total: float | None) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """The guide's two pipelines, with a real broker and a real language model."""
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -27,8 +28,9 @@ from shoal.engines.beam.elements import DEAD
 from shoal.engines.beam.labels import ClusterLabel
 from shoal.engines.beam.online_learner import AT_THE_END
 from shoal.engines.beam.texts import cluster, embed, ingest
-from shoal.engines.beam.texts.changes import GONE, MOST, TellChanges, TellFn
+from shoal.engines.beam.texts.changes import GONE, MOST, PATIENCE, TellChanges, TellFn, said_of
 from shoal.engines.beam.texts.documents import FromMessages, read_texts
+from shoal.engines.beam.texts.naming import names_of
 from shoal.engines.beam.texts.settings import options_of
 from shoal.errors import BadInputError
 from shoal.model.events import Event
@@ -96,8 +98,11 @@ def test_the_local_pipelines_from_end_to_end(
         running.join(120)
     told = capsys.readouterr().out
     assert "30 texts sent to projects/local-project/topics/texts" in told
-    assert told.count("born") == 3
-    assert "“" in told  # with a text of the cluster
+    born = re.findall(r"topic \d ‘(.+)’ born \(33.3% of the weight\): “(.+)”", told)
+    assert len(born) == 3
+    words = {"happy": "delighted", "afraid": "terrified", "angry": "furious"}
+    for name, text in born:  # each by words of its own feeling
+        assert any((a in name or b in name) and a in text for a, b in words.items()), (name, text)
     held = FileStore(str(store)).load()
     assert held.model.provenance.rows_seen == 30
     assert sorted(held.model.weights.tolist()) == [10.0, 10.0, 10.0]  # the three feelings
@@ -116,7 +121,9 @@ def test_changes_are_told_with_a_text_or_at_last_without() -> None:
     stream = (
         TestStream()
         .add_elements([event("born", 1), event("born", 2)])
-        .add_elements([label(1, 0.5, "far"), label(1, 0.1, "near")])
+        .add_elements(
+            [label(1, 0.5, "a lost card"), label(1, 0.1, "card lost"), label(1, 0.3, "card lost again")]
+        )
         .add_elements([event("grew", 1)])
         .advance_watermark_to(AT_THE_END + 1)
         .advance_watermark_to_infinity()
@@ -124,9 +131,9 @@ def test_changes_are_told_with_a_text_or_at_last_without() -> None:
 
     def check(lines: list) -> None:
         assert sorted(lines) == [
-            "1970-01-01 00:01:00  cluster 1 born (50.0% of the weight): “far”",
-            f"1970-01-01 00:01:00  {event('grew', 1)}: “near”",
-            "1970-01-01 00:01:00  cluster 2 born (50.0% of the weight)",
+            "1970-01-01 00:01:00  topic 1 ‘card · lost’ born (50.0% of the weight): “card lost”",
+            "1970-01-01 00:01:00  topic 1 ‘card · lost’ grew from 40.0% to 50.0% of the weight: “card lost”",
+            "1970-01-01 00:01:00  topic 2 born (50.0% of the weight)",
         ]
 
     with TestPipeline(options=PipelineOptions(streaming=True)) as p:
@@ -134,6 +141,32 @@ def test_changes_are_told_with_a_text_or_at_last_without() -> None:
         events = both | "e" >> beam.Filter(lambda x: isinstance(x, Event))
         labels = both | "l" >> beam.Filter(lambda x: not isinstance(x, Event))
         assert_that((events, labels) | TellChanges() | beam.Map(str), check)
+
+
+def test_a_small_topic_is_told_when_others_had_many_texts() -> None:
+    fn, state = TellFn(True), Cell()
+    assert not told(fn, state, "event", event("born", 1).to_dict())
+    assert not told(fn, state, "text", ["1", 0.2, "lost card"])
+    lines = [told(fn, state, "text", ["2", 0.2, "exchange rate"]) for _ in range(PATIENCE)]
+    assert [len(found) for found in lines] == [0] * (PATIENCE - 2) + [1, 0]
+    assert "topic 1 ‘card · lost’ born" in str(lines)
+
+
+def test_names_stay_while_their_words_fit() -> None:
+    said = {1: ["lost card", "card lost"], 2: ["exchange rate", "rate of exchange"]}
+    first = names_of(said)
+    said[1] += ["stolen card"] * 3
+    assert names_of(said)[1] != first[1]
+    assert names_of(said, first)[1] == first[1]
+    said[1] = ["passcode of the app"] * 3
+    assert names_of(said, first)[1] != first[1]
+
+
+def test_topics_of_an_event_are_named_and_shares_left_alone() -> None:
+    merged = Event("merged", 0.0, 4, 1.0, 0.04, (3, 4))
+    assert said_of(merged, {3: "card", 4: "4 eyes"}) == (
+        "topics 3 ‘card’ and 4 ‘4 eyes’ merged into 4 ‘4 eyes’ (4.0% of the weight)"
+    )
 
 
 def test_options_of_the_cloud() -> None:
@@ -324,7 +357,7 @@ def test_texts_of_dead_clusters_leave_no_trace() -> None:
         assert told(fn, state, "event", event("died", number).to_dict())
         told(fn, state, "text", [str(number), 0.1, "x" * 79])  # its label comes after the news
     known = json.loads(state.value or b"")
-    assert known["texts"] == {}
+    assert known["texts"] == known["said"] == known["names"] == {}
     assert len(known["gone"]) == GONE
 
 

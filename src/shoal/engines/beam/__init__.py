@@ -16,6 +16,7 @@ _WHERE = {
     "AssignClusterLabelsInMemoryModel": "online_clustering",
     "AssignClusterLabelsRunInference": "online_clustering",
     "AssignClusters": "assign",
+    "AssignTopics": "assign_topics",
     "ClusterEvents": "cluster_events",
     "ClusterLabel": "labels",
     "ClusteringAlgorithm": "algorithms",
@@ -23,6 +24,7 @@ _WHERE = {
     "Fields": "rows",
     "FileStore": "store",
     "FitClusters": "fit_clusters",
+    "FitTopics": "topics",
     "Learned": "coders",
     "MergeSummaries": "summaries",
     "OnlineBirch": "algorithms",
@@ -32,6 +34,7 @@ _WHERE = {
     "ShoalModelHandler": "model_handler",
     "SolveClusters": "fit_clusters",
     "Summarise": "summaries",
+    "TopicLabel": "assign_topics",
     "fit": "files",
     "sweep": "files",
 }

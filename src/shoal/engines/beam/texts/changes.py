@@ -1,9 +1,10 @@
-"""What a person is told of clusters of texts: each change in a line, with a text that stands for the cluster."""
+"""What a person is told of topics of texts: each change in a line, with the topic's words and a text that stands for it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +17,19 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec
 from apache_beam.utils.timestamp import Duration
 
 from shoal.engines.beam.online_learner import AT_THE_END
+from shoal.engines.beam.texts.naming import kept, names_of
 from shoal.model.events import Event
 
 LENGTH = 80
+"""Characters of a text that are told."""
+SAID = 240
+"""Characters of a text in which words for the names are looked for."""
+SAID_TEXTS = 300
+"""Texts kept for the names, in all."""
+ENOUGH = 3
+"""Texts of a topic without which its name would be chance."""
+PATIENCE = 20
+"""Texts of any topic after which an event waits no longer for so many of its own."""
 FADES = 1.001
 """Texts make way for newer ones: a distance grows by so much with each text that is seen."""
 MOST = 1000
@@ -27,6 +38,7 @@ GONE = 256
 """Clusters of which it is known that they died, as labels may come after the news."""
 
 
+_NUMBER = re.compile(r"(?<![\d.])\d+(?![\d.%])")
 Keyed = tuple[str, tuple[str, str]]
 """All under one key, as state belongs to keys: what it is, an event or a text, and its JSON."""
 
@@ -34,7 +46,7 @@ Keyed = tuple[str, tuple[str, str]]
 class TellChanges(beam.PTransform):  # type: ignore[misc]
     """Events and labels of :class:`~shoal.engines.beam.online.OnlineClusters` to lines of text, one for each event.
 
-    State is one short text for each cluster.
+    State is one short text for each cluster, its name, and the few hundred texts last seen, which names are made from.
 
     Parameters
     ----------
@@ -54,7 +66,7 @@ class TellChanges(beam.PTransform):  # type: ignore[misc]
 
 
 class TellFn(beam.DoFn):  # type: ignore[misc]
-    """A text of a cluster is remembered, an event told as soon as a text of its cluster is known."""
+    """Texts of a cluster are remembered, an event told as soon as a few texts of its cluster are known."""
 
     STATE = ReadModifyWriteStateSpec("told", BytesCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
@@ -74,31 +86,33 @@ class TellFn(beam.DoFn):  # type: ignore[misc]
         if kind == "text":
             known.add(*json.loads(content))
         else:
-            known.waiting.append(json.loads(content))
+            known.waiting.append([json.loads(content), 0])
             end.set(AT_THE_END + Duration(1))
-        for event, texts in known.ready():
-            yield line_of(event, texts, timed=self.timed)
+        yield from known.lines(known.ready(), timed=self.timed)
         state.write(json.dumps(vars(known)).encode())
 
     @on_timer(END)  # type: ignore[untyped-decorator]
     def when_input_ends(self, state: Any = beam.DoFn.StateParam(STATE)) -> Iterator[str]:
-        """What still waits for a text is told without."""
+        """What still waits is told with the texts there are, if any."""
         known = _Known(**json.loads(state.read() or b"{}"))
-        for data in known.waiting:
-            yield line_of(Event.from_dict(data), {}, timed=self.timed)
+        yield from known.lines([Event.from_dict(data) for data, _ in known.waiting], timed=self.timed)
         state.clear()
 
 
 @dataclass
 class _Known:
-    """A text for each cluster with its distance, and events that wait for one."""
+    """A text for each cluster with its distance, the texts last seen of each, names, and events that wait."""
 
     texts: dict[str, list[Any]] = field(default_factory=dict)
-    waiting: list[dict[str, Any]] = field(default_factory=list)
+    said: dict[str, list[str]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    waiting: list[list[Any]] = field(default_factory=list)
+    """Events, each with the number of texts that came since."""
     gone: list[int] = field(default_factory=list)
 
-    def add(self, cluster: str, distance: float, text: str) -> None:
+    def add(self, cluster: str, distance: float, text: str, said: str = "") -> None:
         """A text that was labelled; the nearest stands for its cluster."""
+        self.waiting = [[data, came + 1] for data, came in self.waiting]
         if int(cluster) in self.gone:
             return
         held = self.texts.pop(cluster, None)
@@ -107,37 +121,75 @@ class _Known:
         else:
             held[0] *= FADES
         self.texts[cluster] = held
+        self.said = kept({**self.said, cluster: [*self.said.get(cluster, []), said or text]}, SAID_TEXTS)
         if len(self.texts) > MOST:
-            del self.texts[next(iter(self.texts))]
+            self._forget(next(iter(self.texts)))
 
-    def ready(self) -> Iterator[tuple[Event, dict[int, str]]]:
-        """Events whose cluster has a text now, or will have none any more."""
-        texts = {int(cluster): str(text) for cluster, (_, text) in self.texts.items()}
+    def ready(self) -> list[Event]:
+        """Events whose cluster has texts now, or will have none any more."""
         waiting, self.waiting = self.waiting, []
-        for position, data in enumerate(waiting):
+        out = []
+        for position, (data, came) in enumerate(waiting):
             event = Event.from_dict(data)
             hopeless = event.cluster in self.gone or position < len(waiting) - MOST
+            has = len(self.said.get(str(event.cluster), []))
             if event.kind == "died":
-                yield event, texts
-                self.texts.pop(str(event.cluster), None)
                 self.gone = [*self.gone, event.cluster][-GONE:]
-            elif event.cluster in texts or hopeless:
-                yield event, texts
+                out.append(event)
+            elif hopeless or has >= ENOUGH or (has and came >= PATIENCE):
+                out.append(event)
             else:
-                self.waiting.append(data)
+                self.waiting.append([data, came])
+        return out
+
+    def lines(self, events: Sequence[Event], *, timed: bool) -> Iterator[str]:
+        """A line for each event; names are made anew only where there is something to tell."""
+        if not events:
+            return
+        said = {int(cluster): texts for cluster, texts in self.said.items()}
+        before = {int(cluster): name for cluster, name in self.names.items()}
+        names = names_of(said, before)
+        texts = {int(cluster): str(text) for cluster, (_, text) in self.texts.items()}
+        self.names = {str(cluster): name for cluster, name in names.items()}
+        for event in events:
+            yield line_of(event, texts, before | names, timed=timed)
+            if event.kind == "died":
+                self._forget(str(event.cluster))
+
+    def _forget(self, cluster: str) -> None:
+        for held in (self.texts, self.said, self.names):
+            held.pop(cluster, None)  # type: ignore[attr-defined]
 
 
-def line_of(event: Event, texts: dict[int, str], *, timed: bool = True) -> str:
-    """The event, when it was, and a text of the cluster.
+def line_of(
+    event: Event, texts: dict[int, str], names: Mapping[int, str] | None = None, *, timed: bool = True
+) -> str:
+    """The event, when it was, the topic's name and a text of it.
 
-    >>> line_of(Event("born", 60.0, 3, 40.0, 0.1), {3: "on a boat trip to denmark"})
-    '1970-01-01 00:01:00  cluster 3 born (10.0% of the weight): “on a boat trip to denmark”'
+    >>> line_of(Event("born", 60.0, 3, 40.0, 0.1), {3: "on a boat trip to denmark"}, {3: "boat trip"})
+    '1970-01-01 00:01:00  topic 3 ‘boat trip’ born (10.0% of the weight): “on a boat trip to denmark”'
     """
     when = f"after {event.time:,.0f} texts"
     if timed:
         when = datetime.fromtimestamp(event.time, UTC).strftime("%Y-%m-%d %H:%M:%S")
     text = texts.get(event.cluster)
-    return f"{when}  {event}" + (f": “{text}”" if text else "")
+    return f"{when}  {said_of(event, names or {})}" + (f": “{text}”" if text else "")
+
+
+def said_of(event: Event, names: Mapping[int, str]) -> str:
+    """The event in words, of topics by their names.
+
+    >>> said_of(Event("split", 60.0, 7, 40.0, 0.1, (7,), (7, 12)), {7: "card", 12: "card · lost"})
+    'topic 7 ‘card’ split into 7 ‘card’ and 12 ‘card · lost’ (10.0% of the weight)'
+    """
+
+    def named(cluster: int) -> str:
+        return f"{cluster} ‘{names[cluster]}’" if cluster in names else str(cluster)
+
+    words = str(event).replace("clusters ", "topics ", 1).replace("cluster ", "topic ", 1)
+    about = {event.cluster, *event.parents, *event.children}
+    # numbers of topics stand alone, those of shares have a point or a sign behind them
+    return _NUMBER.sub(lambda m: named(int(m[0])) if int(m[0]) in about else m[0], words)
 
 
 def _event(event: Event) -> Keyed:
@@ -147,4 +199,4 @@ def _event(event: Event) -> Keyed:
 def _text(result: PredictionResult) -> Keyed:
     label, text = result.inference, result.example["text"]
     short = text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
-    return "", ("text", json.dumps([str(int(label)), label.distance, short]))
+    return "", ("text", json.dumps([str(int(label)), label.distance, short, text[:SAID]]))
