@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from shoal.cli import options as o
+from shoal.cli import stream_options as so
 from shoal.cli.console import err, out, print_clusters, print_json, summarise
 from shoal.cli.live import stopping, telling
 from shoal.engines.local import load
@@ -20,85 +21,38 @@ from shoal.features.recipe import Recipe
 from shoal.sources.options import ReadOptions
 from shoal.sources.stream_open import open_stream
 
-_STREAM, _STATE = "Stream", "State and outputs"
-
 
 def run(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A file or glob, a directory that receives files, redis://host:port/db?stream=NAME, or - for standard "
-            "input.",
-            show_default=False,
-        ),
-    ],
-    state: Annotated[
-        Path,
-        typer.Option(
-            help="Directory for checkpoint, models, events and dead letters; a run goes on where it ended.",
-            show_default=False,
-            rich_help_panel=_STATE,
-        ),
-    ],
+    source: so.Source,
+    state: so.State,
     k: Annotated[
         str,
         typer.Option("--k", "-k", help="Number of clusters, or a range to choose from all the time: 2:12."),
     ] = "8",
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow", "-f", help="Wait for more instead of ending with the data.", rich_help_panel=_STREAM
-        ),
-    ] = False,
-    half_life: Annotated[
-        str | None,
-        typer.Option(
-            help="Forget: a row counts half after 10m, 6h, 7d of event time, or after 5000 rows.",
-            rich_help_panel=_STREAM,
-        ),
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(help="Column of event times: dates, ISO 8601 or numbers.", rich_help_panel=_STREAM),
-    ] = None,
-    time_unit: Annotated[
-        str, typer.Option(help="Of event times that are numbers: s, ms, us, ns.", rich_help_panel=_STREAM)
-    ] = "s",
-    every: Annotated[
-        str,
-        typer.Option(help="A new model every so many rows, or 5m of event time.", rich_help_panel=_STREAM),
-    ] = "20000 rows",
+    follow: so.Follow = False,
+    half_life: so.HalfLife = None,
+    time: so.Time = None,
+    time_unit: so.TimeUnit = "s",
+    every: so.Every = "20000 rows",
     learn_rows: Annotated[
         int,
         typer.Option(
-            help="Rows that scales and the first model are learned from.", min=1, rich_help_panel=_STREAM
+            help="Rows that scales and the first model are learned from.", min=1, rich_help_panel=so.STREAM
         ),
     ] = 1000,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Labels: a .jsonl or .csv file, a directory for Parquet, redis://...?stream=NAME, or -.",
-            rich_help_panel=_STATE,
-        ),
-    ] = None,
-    keep: Annotated[
-        str | None, typer.Option(help="Columns that labels carry along: id,name.", rich_help_panel=_STATE)
-    ] = None,
+    labels: so.Labels = None,
+    keep: so.Keep = None,
     bucket: Annotated[
         str | None,
         typer.Option(
             help="Keep a summary per 1h (10m, 1d, ...) of event time, for shoal window.",
-            rich_help_panel=_STATE,
+            rich_help_panel=so.STATE,
         ),
     ] = None,
     disk_budget: Annotated[
-        str | None, typer.Option(help="Disk the time buckets may take: 1GB.", rich_help_panel=_STATE)
+        str | None, typer.Option(help="Disk the time buckets may take: 1GB.", rich_help_panel=so.STATE)
     ] = None,
-    checkpoint: Annotated[
-        float, typer.Option(help="Seconds between checkpoints.", min=0.0, rich_help_panel=_STATE)
-    ] = 10.0,
+    checkpoint: so.Checkpoint = 10.0,
     recipe: o.RecipeFile = None,
     like: o.Like = None,
     columns: o.Columns = None,
@@ -161,7 +115,7 @@ def run(
         half_life=None if half_life is None else Span.parse(half_life),
         every=Span.parse(every),
         learn_rows=learn_rows,
-        keep=tuple(part.strip() for part in (keep or "").split(",") if part.strip()),
+        keep=so.parts(keep),
         bucket=None if bucket is None else _seconds(bucket),
         sample_rows=sample_rows,
         max_bytes=o.parse_bytes(max_bytes),

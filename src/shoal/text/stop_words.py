@@ -33,7 +33,7 @@ where's when's why's how's how'd let's y'all could've should've would've might'v
 _OTHER_WORDS = "id ill well wed were hell shell shed"  # without the apostrophe: I'd, but an id
 _MORE_ENGLISH = """
 did does doing didn doesn don isn wasn aren weren hasn haven hadn couldn shouldn wouldn ain ve ll just really actually
-also like got getting gets want wants wanted need needs know let said say says going gonna wanna gotta amp nbsp quot lt gt
+also like got getting gets want wants wanted need needs know let said say says going gonna wanna gotta amp nbsp quot href lt gt
 rt via http https www thing things lot lots yes ok okay oh hi hello thanks thank non too having being theirs ought shall
 used using use
 """

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from shoal.cli import options as o
+from shoal.cli import stream_options as so
 from shoal.cli.console import err, out, print_json
 from shoal.cli.live import stopping, telling
 from shoal.engines.outputs.open import open_output
@@ -24,30 +25,16 @@ from shoal.text.embedding_cache import default_cache_folder
 from shoal.text.topic_state import TopicSettings
 from shoal.text.topics import Topic
 
-_STREAM, _STATE, _TOPICS = "Stream", "State and outputs", "Topics"
+_TOPICS = "Topics"
 BATCH = 256
 """Texts embedded at a time: a second or two of a language model, after which labels go out."""
 
 
 def run(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A file or glob, a directory that receives files, redis://host:port/db?stream=NAME, or - for standard "
-            "input.",
-            show_default=False,
-        ),
-    ],
-    state: Annotated[
-        Path,
-        typer.Option(
-            help="Directory for checkpoint, topics, events and dead letters; a run goes on where it ended.",
-            show_default=False,
-            rich_help_panel=_STATE,
-        ),
-    ],
+    source: so.Source,
+    state: so.State,
     text_column: Annotated[
-        str, typer.Option(help="Column, or key of JSON, that holds the text.", rich_help_panel=_STREAM)
+        str, typer.Option(help="Column, or key of JSON, that holds the text.", rich_help_panel=so.STREAM)
     ] = "text",
     k: Annotated[
         str,
@@ -69,46 +56,14 @@ def run(
             rich_help_panel=_TOPICS,
         ),
     ] = None,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow", "-f", help="Wait for more instead of ending with the data.", rich_help_panel=_STREAM
-        ),
-    ] = False,
-    half_life: Annotated[
-        str | None,
-        typer.Option(
-            help="Forget: a text counts half after 10m, 6h, 7d of event time.", rich_help_panel=_STREAM
-        ),
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(help="Column of event times: dates, ISO 8601 or numbers.", rich_help_panel=_STREAM),
-    ] = None,
-    time_unit: Annotated[
-        str, typer.Option(help="Of event times that are numbers: s, ms, us, ns.", rich_help_panel=_STREAM)
-    ] = "s",
-    every: Annotated[
-        str,
-        typer.Option(
-            help="Look at the topics anew every so many texts, or 5m of event time.", rich_help_panel=_STREAM
-        ),
-    ] = "2000 rows",
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Labels: a .jsonl or .csv file, a directory for Parquet, redis://...?stream=NAME, or -.",
-            rich_help_panel=_STATE,
-        ),
-    ] = None,
-    keep: Annotated[
-        str | None, typer.Option(help="Columns that labels carry along: id,name.", rich_help_panel=_STATE)
-    ] = None,
-    checkpoint: Annotated[
-        float, typer.Option(help="Seconds between checkpoints.", min=0.0, rich_help_panel=_STATE)
-    ] = 10.0,
+    follow: so.Follow = False,
+    half_life: so.HalfLife = None,
+    time: so.Time = None,
+    time_unit: so.TimeUnit = "s",
+    every: so.Every = "2000 rows",
+    labels: so.Labels = None,
+    keep: so.Keep = None,
+    checkpoint: so.Checkpoint = 10.0,
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder where vectors are kept between runs.", rich_help_panel="Size and speed"),
@@ -154,7 +109,7 @@ def run(
         time_unit=time_unit,
         half_life=forget,
         every=Span.parse(every),
-        keep=tuple(part.strip() for part in (keep or "").split(",") if part.strip()),
+        keep=so.parts(keep),
         sample_rows=sample_rows,
     )
     folder = None if no_cache else cache or default_cache_folder()
