@@ -50,6 +50,8 @@ class Curation:
         if name is None:
             self.names.pop(topic, None)
             return
+        if not isinstance(name, str):
+            raise BadInputError(f"{name!r} is no name", place=f"topic {topic}", remedy="give a text")
         name = " ".join(name.split())
         if not 0 < len(name) <= 200:
             raise BadInputError("a name has 1 to 200 characters", place=f"topic {topic}")
@@ -89,6 +91,19 @@ class Curation:
         topics = {self.topic_of(c) for c in alive}
         self.names = {t: name for t, name in self.names.items() if t in topics}
         self.pins = {c: centre for c, centre in self.pins.items() if c in alive}
+
+    def renumbered(self, new: Mapping[int, int]) -> Curation:
+        """The same decisions about clusters that have other ids now."""
+
+        def of(cluster: int) -> int:
+            return new.get(cluster, cluster)
+
+        return Curation(
+            {of(t): name for t, name in self.names.items()},
+            {of(c): of(t) for c, t in self.groups.items()},
+            {of(c): centre for c, centre in self.pins.items()},
+            self.added,
+        )
 
     def pinned(self) -> Pins:
         """For the solver."""

@@ -112,7 +112,7 @@ def keywords(
     A term's score is its share of the topic's counts times ``log(1 + A / f)``: A is the mean of the topics' counts, f the
     term's over all topics (Grootendorst 2022, "BERTopic", class-based TF-IDF). A term that is no more frequent here than
     elsewhere tells nothing, and hardly counts: the factor grows to 1 at twice the frequency. What another keyword says already is left
-    out: one form of singular and plural, a word that a bigram nearly always holds, a bigram of two words that are there.
+    out: one form of singular and plural, a word that a bigram nearly always holds, terms whose words are all there.
 
     Parameters
     ----------
@@ -183,6 +183,8 @@ def _distinct(ranked: list[_Candidate], n: int) -> tuple[Keyword, ...]:
     """The first n of ranked terms that say something new."""
     instead = _bigrams_instead({_singular(c.term): c for c in ranked})
     out: dict[str, Keyword] = {}
+    said: set[str] = set()
+    """Words of the terms taken so far."""
     for c in ranked:
         if len(out) == n:
             break
@@ -190,8 +192,10 @@ def _distinct(ranked: list[_Candidate], n: int) -> tuple[Keyword, ...]:
         if key in instead:  # the bigram takes the word's place
             c = instead[key]._replace(score=max(c.score, instead[key].score))
             key = _singular(c.term)
-        if key in out or (" " in key and all(word in out for word in key.split(" "))):
+        parts = set(key.split(" "))
+        if key in out or parts <= said:
             continue
+        said |= parts
         out[key] = Keyword(c.term, c.score)
     return tuple(sorted(out.values(), key=lambda word: (-word.score, word.term)))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -50,7 +52,7 @@ def texts_of(given: Any) -> Texts:
     values = _values(given)
     texts, kept, rejects = [], [], Rejects()
     for i, value in enumerate(values):
-        if value is None or value != value:
+        if _is_missing(value):
             rejects.add(EMPTY, 1, f"text {i + 1}")
             continue
         if not isinstance(value, str):
@@ -64,6 +66,49 @@ def texts_of(given: Any) -> Texts:
         texts.append(text)
         kept.append(i)
     return Texts(texts, np.array(kept, np.intp), len(values), rejects)
+
+
+def seconds_of(times: Any) -> NDArray[np.float64]:
+    """(n,) seconds since 1970 of numbers, dates or ISO 8601 texts; NaN where there is none. Dates without a zone are UTC.
+
+    Raises
+    ------
+    BadInputError : a value that is no time.
+
+    >>> seconds_of(["1970-01-02", None, datetime(1970, 1, 1, 1)]).tolist()
+    [86400.0, nan, 3600.0]
+    """
+    given = np.asarray(times) if not hasattr(times, "to_pylist") else np.array(times.to_pylist(), object)
+    if given.dtype.kind == "M":
+        whole = given.astype("datetime64[us]").astype(np.int64) / 1e6
+        return np.where(np.isnat(given), np.nan, whole)
+    if given.dtype.kind in "iuf":
+        return given.astype(np.float64)
+    return np.array([_moment(value, i) for i, value in enumerate(_values(times))], np.float64)
+
+
+def _moment(value: Any, i: int) -> float:
+    if _is_missing(value):
+        return math.nan
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    raise BadInputError("is no time", place=f"time {i + 1}", remedy="give seconds, dates or ISO 8601 texts")
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, and what pandas has for them."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _values(given: Any) -> list[Any]:

@@ -41,8 +41,6 @@ class TextNotes:
         self.terms = TermSketch(capacity, half_life)
         self._texts: dict[int, str] = {}
         self._times: dict[int, float] = {}
-        self._words: dict[int, list[str]] = {}
-        """Terms of texts, where they are known; can be made again."""
         self.newest: float | None = None
         """Newest time of a text."""
 
@@ -52,7 +50,7 @@ class TextNotes:
     @property
     def nbytes(self) -> int:
         """Bytes of memory held, about."""
-        return self.terms.nbytes + sum(len(text) for text in self._texts.values()) + 300 * len(self._texts)
+        return self.terms.nbytes + sum(len(text) for text in self._texts.values()) + 200 * len(self._texts)
 
     def update(
         self,
@@ -68,17 +66,14 @@ class TextNotes:
         ----------
         times : (n,) seconds, needed where terms are forgotten.
         """
-        said = [terms(text) for text in texts]
         forgets = self.terms.half_life is not None
-        self.terms.update(said, weights, times=times if forgets else None)
+        self.terms.update([terms(text) for text in texts], weights, times=times if forgets else None)
         when = [float("nan")] * len(texts) if times is None else np.asarray(times, np.float64).tolist()
-        for i, text, time, words in zip(_whole(ids), texts, when, said, strict=True):
+        for i, text, time in zip(_whole(ids), texts, when, strict=True):
             self._texts[i] = text[:KEPT_CHARS]
             if time == time:  # a time at all
                 self.newest = time if self.newest is None else max(self.newest, time)
             self._times[i] = time
-            if len(text) <= KEPT_CHARS:
-                self._words[i] = words
         return self
 
     def needs_pruning(self, held: int) -> bool:
@@ -88,7 +83,7 @@ class TextNotes:
     def prune(self, ids: Iterable[int] | NDArray[np.uint64]) -> None:
         """Forget the texts of all other rows."""
         keep = set(_whole(ids))
-        for name in ("_texts", "_times", "_words"):
+        for name in ("_texts", "_times"):
             held = getattr(self, name)
             setattr(self, name, {i: value for i, value in held.items() if i in keep})
 
@@ -97,14 +92,8 @@ class TextNotes:
         return [self._texts.get(i, "") for i in _whole(ids)]
 
     def words(self, ids: Iterable[int] | NDArray[np.uint64]) -> list[list[str]]:
-        """The distinct terms of the texts of rows."""
-        out = []
-        for i in _whole(ids):
-            found = self._words.get(i)
-            if found is None:
-                found = self._words[i] = terms(self._texts.get(i, ""))
-            out.append(found)
-        return out
+        """The distinct terms of the texts of rows; found anew each time, as they take many times the memory of the texts."""
+        return [terms(self._texts.get(i, "")) for i in _whole(ids)]
 
     def times(self, ids: Iterable[int] | NDArray[np.uint64]) -> NDArray[np.float64]:
         """(n,) times of rows; NaN where there is none."""
@@ -115,7 +104,7 @@ class TextNotes:
         out = type(self)(self.terms.capacity, self.terms.half_life)
         out.terms = self.terms.merge(other.terms)
         out.newest = max((t for t in (self.newest, other.newest) if t is not None), default=None)
-        for name in ("_texts", "_times", "_words"):
+        for name in ("_texts", "_times"):
             setattr(out, name, getattr(self, name) | getattr(other, name))
         return out
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +27,7 @@ class Saved(NamedTuple):
     state: TopicState
     source: tuple[str, str]
     """Name and fingerprint of what made the vectors."""
-    settings: dict[str, Any]
-    """Parameters of the model that are not the state's."""
+    outlier_rate: float = 0.0
 
 
 def topic_path(path: Path) -> Path:
@@ -41,24 +42,52 @@ def read_decisions(folder: Path) -> Curation | None:
     ------
     DamagedFileError : the file cannot be read.
     """
+    return _decisions(folder)[0]
+
+
+def change_decisions(folder: Path, change: Callable[[Curation | None], Curation]) -> Curation:
+    """Replace what was decided about the topics of a stream, one writer at a time; answers what it is then."""
+    with (folder / f".{DECISIONS}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known, revision = _decisions(folder)
+        new = change(known)
+        told = {"revision": revision + 1, "decisions": new.to_dict()}
+        replace_durably(folder / DECISIONS, json.dumps(told).encode())
+        return new
+
+
+def _decisions(folder: Path) -> tuple[Curation | None, int]:
     path = folder / DECISIONS
     try:
-        return Curation.from_dict(json.loads(path.read_bytes()))
+        told = json.loads(path.read_bytes())
+        return Curation.from_dict(told["decisions"]), int(told["revision"])
     except FileNotFoundError:
-        return None
-    except (ValueError, OSError) as error:
+        return None, 0
+    except (ValueError, OSError, KeyError, TypeError) as error:
         if isinstance(error, ShoalError):
             raise DamagedFileError(f"{path}: {error}") from error
         raise DamagedFileError(f"{path} cannot be read: {error}; mend it or remove it") from error
 
 
 def save_topics(path: Path, saved: Saved) -> None:
-    """Write a file; in the directory of a stream also what people decided, which the stream takes up with its next model."""
-    if path.is_dir():
-        if not (path / FILE).exists():
-            raise ShoalError(f"{path} is a directory, but not that of a stream of topics; give a file")
-        replace_durably(path / DECISIONS, json.dumps(saved.state.curation.to_dict()).encode())
-    write_topics(topic_path(path), saved)
+    """Write a file; in the directory of a stream only what people decided, which the stream takes up with its next model.
+
+    Raises
+    ------
+    ShoalError : it cannot be written; somebody else decided something about the same stream since it was read.
+    """
+    if not path.is_dir():
+        write_topics(path, saved)
+        return
+    if not (path / FILE).exists():
+        raise ShoalError(f"{path} is a directory, but not that of a stream of topics; give a file")
+
+    def change(now: Curation | None) -> Curation:
+        if now is not None and now.to_dict() != saved.state.decided_before:
+            raise ShoalError(f"somebody else decided about the topics of {path} meanwhile; open it again")
+        return saved.state.curation
+
+    saved.state.decided_before = change_decisions(path, change).to_dict()
 
 
 def write_topics(path: Path, saved: Saved) -> None:
@@ -70,7 +99,7 @@ def write_topics(path: Path, saved: Saved) -> None:
     """
     if path.is_dir() or (path.exists() and not is_topic_file(path)):
         raise ShoalError(f"{path} exists and is no topic model of Shoal's; choose another name")
-    meta = {"source": list(saved.source), "settings": saved.settings}
+    meta = {"source": list(saved.source), "outlier_rate": saved.outlier_rate}
     content = wire.pack(_KIND, meta, {"state": np.frombuffer(saved.state.to_bytes(), np.uint8)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +126,8 @@ def read_topics(path: Path) -> Saved:
         name, fingerprint = meta["source"]
         told = read_decisions(folder) if folder.is_dir() else None
         if told is not None:
-            state.curation = told
-        return Saved(state, (str(name), str(fingerprint)), dict(meta["settings"]))
+            state.decide(told)
+        return Saved(state, (str(name), str(fingerprint)), float(meta["outlier_rate"]))
     except DamagedFileError as error:
         raise DamagedFileError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -17,7 +18,8 @@ from shoal.model.cluster_model import ClusterModel, unit_rows
 from shoal.model.events import Event
 from shoal.text.embedding import Embedder, load_embedder
 from shoal.text.over_time import TopicTimes, over_time
-from shoal.text.text_input import Texts, texts_of
+from shoal.text.stop_words import stop_words
+from shoal.text.text_input import Texts, seconds_of, texts_of
 from shoal.text.topic_file import Saved, read_topics, save_topics
 from shoal.text.topic_state import TopicSettings, TopicState
 from shoal.text.topic_summary import SAMPLE_ROWS, TopicSummary
@@ -124,11 +126,12 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Forget what was learned, learn texts and label them; parameters as for :meth:`partial_fit`."""
-        self._begin()
         found = texts_of(texts)
-        X = self._vectors(found, vectors)
-        self._learn(found, X, times, ids, sample_weight)
-        self.labels_ = self._labels(found, X).topics
+        with self._all_or_nothing():
+            self._begin()
+            X = self._vectors(found, vectors)
+            self._learn(found, X, times, ids, sample_weight)
+            self.labels_ = self._labels(found, X).topics
         return self
 
     def partial_fit(
@@ -147,7 +150,7 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         ----------
         texts : list, array, or column of pandas, polars or Arrow. Empty ones are left out and counted.
         vectors : (n, d) computed elsewhere; all calls must then give them, or have an embedder of the same width.
-        times : (n,) seconds since 1970, or dates.
+        times : (n,) seconds since 1970, dates, or ISO 8601 texts; without forgetting some may be missing (NaN, None).
         ids : (n,) numbers or texts that name each text for ever, so that one that comes again is one row of the sample.
         sample_weight : (n,).
 
@@ -156,12 +159,12 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         BadInputError : what is no text, lengths that differ, vectors that cannot be used.
         ShoalError : the embedder cannot be loaded.
         """
-        if not hasattr(self, "state_"):
-            self._begin()
         found = texts_of(texts)
-        self._learn(found, self._vectors(found, vectors), times, ids, sample_weight)
-        if hasattr(self, "labels_"):
-            del self.labels_
+        with self._all_or_nothing():
+            if not hasattr(self, "state_"):
+                self._begin()
+            self._learn(found, self._vectors(found, vectors), times, ids, sample_weight)
+            self._forget_labels()
         return self
 
     def transform(self, texts: Any, *, vectors: ArrayLike | None = None) -> NDArray[np.int64]:
@@ -187,15 +190,12 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
     @property
     def model_(self) -> ClusterModel:
         """The clusters."""
-        state = self._need_state()
-        state.solve()
-        assert state.model is not None
-        return state.model
+        return self._need_state().refresh()
 
     @property
     def events_(self) -> list[Event]:
         """What happened to the clusters: the last thousand events."""
-        self._need_state().solve()
+        self._need_state().refresh()
         return self.state_.events
 
     @property
@@ -211,17 +211,19 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
     def merge(self, other: Self) -> Self:
         """A new model of the texts of both: topics, words, examples and what people decided.
 
-        Ids are those of this model.
+        Ids are those of this model. Models that grew from the same one count its texts twice, unless texts have ids.
 
         Raises
         ------
         ShoalError : vectors of different embedders, seeds or half-lives.
         """
         mine, theirs = self._need_state(), other._need_state()
-        if self._source != other._source:
+        empty = "" in (self._source[0], other._source[0])
+        if not empty and self._source[1] != other._source[1]:
             raise ShoalError(f"vectors of {self._source[0]} and of {other._source[0]} cannot be compared")
         out = type(self)(**self.get_params(deep=False))
-        out.state_, out._source, out._loaded = mine.merge(theirs), self._source, self._loaded
+        out.state_, out._loaded = mine.merge(theirs), self._loaded
+        out._source = self._source if self._source[0] else other._source
         return out
 
     def tree(self) -> Node:
@@ -274,10 +276,12 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
     def merge_topics(self, topics: Iterable[int]) -> Self:
         """Make several topics one, under the id of the first; new texts follow."""
         self._need_state().merge_topics(list(topics))
+        self._forget_labels()
         return self
 
     def split_topic(self, topic: int, into: int = 2) -> list[int]:
         """Make several topics of one, which stay apart; answers their ids."""
+        self._forget_labels()
         return self._need_state().split(topic, into)
 
     def pin(self, topic: int) -> Self:
@@ -300,8 +304,7 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         """
         state = self._need_state()
         state.solve()
-        told = {name: getattr(self, name) for name in _SAVED}
-        save_topics(Path(path), Saved(state, self._source, told))
+        save_topics(Path(path), Saved(state, self._source, float(self.outlier_rate)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **changes: Any) -> Self:
@@ -316,13 +319,7 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         ShoalError : there is no such file. DamagedFileError, NewerFormatError : it cannot be trusted.
         """
         saved = read_topics(Path(path))
-        s = saved.state.settings
-        out = cls(s.n_topics, languages=s.languages, n_keywords=s.n_keywords, n_texts=s.n_texts)
-        name = saved.source[0]
-        out.set_params(**saved.settings, embedder=None if name == GIVEN else name, random_state=s.seed)
-        out.set_params(**changes)
-        out.state_, out._source, out._loaded = saved.state, saved.source, None
-        return out
+        return cls.of_state(saved.state, saved.source, **{"outlier_rate": saved.outlier_rate} | changes)
 
     @classmethod
     def of_state(cls, state: TopicState, source: tuple[str, str], **changes: Any) -> Self:
@@ -348,10 +345,7 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
     def _begin(self) -> None:
         if not 0.0 <= self.outlier_rate < 1.0:
             raise BadInputError(f"outlier_rate is {self.outlier_rate}", remedy="give a share such as 0.05")
-        languages = None if self.languages is None else tuple(self.languages)
-        settings = TopicSettings(
-            self.n_topics, languages, self.n_keywords, self.n_texts, seed=int(self.random_state)
-        )
+        settings = self._settings()
         k = settings.k if isinstance(settings.k, int) else settings.k[1]
         summary = TopicSummary(
             rows=self.sample_rows,
@@ -364,13 +358,36 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         self._source = ("", "")
         """Name and fingerprint of what made the vectors."""
         self._loaded: Embedder | None = None
-        if hasattr(self, "labels_"):
-            del self.labels_
+        self._forget_labels()
+
+    def _settings(self) -> TopicSettings:
+        given = self.languages
+        languages = (given,) if isinstance(given, str) else None if given is None else tuple(given)
+        stop_words(languages or ())  # unknown ones are an error now
+        seed = 0 if self.random_state is None else int(self.random_state)
+        return TopicSettings(self.n_topics, languages, self.n_keywords, self.n_texts, seed=seed)
 
     def _need_state(self) -> TopicState:
+        """What was learned, under the parameters as they are now."""
         if not hasattr(self, "state_"):
             raise AttributeError("nothing was learned yet: call fit or partial_fit first")
+        self.state_.use(self._settings())
         return self.state_
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """A call that fails leaves what was there before."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _forget_labels(self) -> None:
+        if hasattr(self, "labels_"):
+            del self.labels_
 
     def _learn(
         self,
@@ -381,7 +398,7 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
         weights: ArrayLike | None,
     ) -> None:
         state, kept = self.state_, found.kept
-        when = None if times is None else _some(np.asarray(times), found, "times")
+        when = None if times is None else _some(seconds_of(times), found, "times")
         names = None if ids is None else _some(np.asarray(ids, object), found, "ids").tolist()
         w = None if weights is None else _some(np.asarray(weights, np.float64), found, "sample_weight")
         if len(kept):
@@ -394,10 +411,10 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
             rows = as_floats(vectors)
             if len(rows) != found.given:
                 raise BadInputError(f"{len(rows)} vectors for {found.given} texts")
-            self._comes_from((GIVEN, str(rows.shape[1])))
+            self._comes_from((GIVEN, ""), rows.shape[1])
             return unit_rows(rows[found.kept])
         embedder = self._embedder()
-        self._comes_from((embedder.name, embedder.fingerprint))
+        self._comes_from((embedder.name, embedder.fingerprint), embedder.width)
         if not found.texts:
             return np.empty((0, embedder.width), np.float32)
         blocks = range(0, len(found.texts), _BLOCK)
@@ -406,23 +423,31 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
     def _embedder(self) -> Embedder:
         if self._loaded is None:
             given = self.embedder
-            if given is None or isinstance(given, str):
-                given = load_embedder(given, device=self.device, cache=self.cache)
+            if given is None or isinstance(given, (str, Path)):
+                given = load_embedder(
+                    None if given is None else str(given), device=self.device, cache=self.cache
+                )
             self._loaded = given
         return self._loaded
 
-    def _comes_from(self, source: tuple[str, str]) -> None:
-        if self._source == ("", ""):
-            self._source = source
-        if self._source[1] != source[1]:
+    def _comes_from(self, source: tuple[str, str], width: int) -> None:
+        """Vectors must be of one embedder; of those that are given it is believed, if the width fits."""
+        known, held = self._source, self.state_.summary.vectors.n_features
+        if held is not None and held != width:
             raise ShoalError(
-                f"the topics are of {self._source[0]}, and these vectors of {source[0]}, which cannot be compared"
+                f"the topics are of {held} numbers ({known[0]}), and these vectors of {width} ({source[0]})"
+            )
+        if known[0] in ("", GIVEN):
+            self._source = source
+        elif source[0] != GIVEN and known[1] != source[1]:
+            raise ShoalError(
+                f"the topics are of {known[0]}, and these vectors of another {source[0]}, which cannot be compared; give "
+                "the same embedder, also to load"
             )
 
     def _labels(self, found: Texts, X: NDArray[Any]) -> TopicLabels:
         state = self._need_state()
-        state.solve()
-        model = self.model_
+        model = state.refresh()
         if not len(X):
             nothing = np.empty(0)
             return TopicLabels(*(found.spread(v, m) for v, m in _missing(np.empty(0, np.int64), nothing)))
@@ -445,9 +470,6 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
             raise BadInputError("the text to search for is empty")
         given = None if vector is None else np.atleast_2d(np.asarray(vector))
         return np.asarray(self._vectors(texts, given)[0], np.float64)
-
-
-_SAVED = ("half_life", "outlier_rate", "sample_rows", "max_bytes")
 
 
 def _missing(ids: NDArray[np.int64], numbers: NDArray[np.float64]) -> list[tuple[NDArray[Any], Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from shoal.solve.k_means import k_means
 from shoal.summary import wire
 from shoal.summary.protocol import WeightedPoints
 from shoal.text.curation import Curation
-from shoal.text.keywords import Keyword
+from shoal.text.keywords import Keyword, name_of
 from shoal.text.topic_summary import TopicSummary
 from shoal.text.topics import Described, Topic, describe
 
@@ -28,6 +28,8 @@ AUTO = (5, 100)
 """Fewest and most topics where their number is to be found."""
 _KIND = "topic state"
 KEPT_EVENTS = 1_000
+SAME_CLUSTER, SAME_PLACE = 0.9, 0.995
+"""Cosine between two pins of one id, and of any, from which they are the same."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TopicSettings:
 
     def __post_init__(self) -> None:
         given: Any = AUTO if self.n_topics == "auto" else self.n_topics
-        low, high = given if isinstance(given, tuple) and len(given) == 2 else (given, given)
+        low, high = given if isinstance(given, (tuple, list)) and len(given) == 2 else (given, given)
         whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in (low, high))
         if not whole or not 1 <= low <= high:
             raise BadInputError(
@@ -61,8 +63,8 @@ class TopicSettings:
     @property
     def k(self) -> int | tuple[int, int]:
         """For the solver."""
-        given = self.n_topics
-        return AUTO if given == "auto" else given
+        given = AUTO if self.n_topics == "auto" else self.n_topics
+        return (int(given[0]), int(given[1])) if isinstance(given, (tuple, list)) else int(given)
 
 
 @dataclass
@@ -87,6 +89,8 @@ class TopicState:
         self._successor = self._new_successor()
         self._topics: list[Topic] = []
         self._described: Described | None = None
+        self.decided_before: dict[str, Any] | None = None
+        """Decisions as they were read from the directory of a stream."""
 
     @property
     def is_current(self) -> bool:
@@ -100,6 +104,28 @@ class TopicState:
         ------
         BadInputError : there are no texts yet.
         """
+        self.refresh()
+        return self.described().topics
+
+    def decide(self, curation: Curation) -> None:
+        """Take over decisions that were made elsewhere; the topics follow them when they are asked for."""
+        if curation.pins.keys() != self.curation.pins.keys() or curation.added != self.curation.added:
+            self._successor.solved_at = -1
+        self.curation, self.decided_before = curation, curation.to_dict()
+        if self.model is not None:
+            self._rest()
+
+    def use(self, settings: TopicSettings) -> None:
+        """From now on these settings; the seed stays."""
+        settings = replace(settings, seed=self.settings.seed)
+        if settings == self.settings:
+            return
+        if settings.k != self.settings.k:
+            self._successor.solved_at = -1
+        self.settings, self._described = settings, None
+
+    def refresh(self) -> ClusterModel:
+        """The clusters of all texts seen, without words and names, which take as long again."""
         if not self.is_current:
             if not self.summary.vectors.weight > 0:
                 raise BadInputError("there are no texts yet", remedy="give some first")
@@ -115,7 +141,7 @@ class TopicState:
             )
             named = unpack_model(pack_model(made.model.replace(version="")))[0]  # named by its content
             self.follow_model(named, made.events)
-        return self.described().topics
+        return self._solved()
 
     def follow_model(self, model: ClusterModel, events: Iterable[Event]) -> None:
         """Take in a model that was solved elsewhere, and what changed with it."""
@@ -168,11 +194,11 @@ class TopicState:
 
     def rename(self, number: int, name: str | None) -> None:
         """Give a topic a name that stays; None: its keywords name it again."""
-        self.topic(number)
+        topic = self.topic(number)
         self.curation.rename(number, name)
-        self._described = None
-        if name is None:
-            self._topics = [t for t in self._topics if t.id != number]
+        given = self.curation.names.get(number)
+        now = replace(topic, name=given or name_of(topic.keywords), by_hand=given is not None)
+        self._topics[self._topics.index(topic)] = now  # the list of what was described, too
 
     def merge_topics(self, numbers: Sequence[int]) -> None:
         """Make several topics one, under the id of the first.
@@ -207,6 +233,8 @@ class TopicState:
         BadInputError : fewer than two parts, or fewer texts than parts.
         """
         topic, model = self.topic(number), self._solved()
+        if not isinstance(into, (int, np.integer)) or isinstance(into, bool):
+            raise BadInputError(f"{into!r} parts", place=f"topic {number}", remedy="give a whole number")
         points = self._points()
         labels = nearest(points.X, model.centres.astype(points.X.dtype)).labels
         mine = np.isin(model.ids[labels], topic.clusters)
@@ -219,12 +247,14 @@ class TopicState:
             points.X[mine], into, weights=points.weights[mine], metric="cosine", seed=self.settings.seed
         )
         parts = found.centres[found.largest_first()]
-        ids = [topic.clusters[0], *range(model.next_id, model.next_id + into - 1)]
+        ids = [number, *range(model.next_id, model.next_id + into - 1)]
         others = ~np.isin(model.ids, topic.clusters)
         self.model = self._of(
             points, np.concatenate([model.centres[others], parts]), [*model.ids[others].tolist(), *ids]
         )
         self.curation.part(number)
+        for cluster in topic.clusters:
+            self.curation.pins.pop(cluster, None)
         self.curation.added += into - len(topic.clusters)
         for cluster, centre in zip(ids, parts, strict=True):
             self.curation.pins[cluster] = centre.tolist()
@@ -235,25 +265,35 @@ class TopicState:
         return ids
 
     def merge(self, other: Self) -> TopicState:
-        """The state of the texts of both; ids are those of this one, and names and pins of the other find their topics."""
-        mine, theirs = self._copy(), other
+        """The state of the texts of both; ids are those of this one, and what was decided about the other's finds its topics.
+
+        A pin that both have, as they grew from the same topics, stays one.
+        """
+        if self.summary.is_empty or other.summary.is_empty:
+            whole = (other if self.summary.is_empty else self)._copy()
+            whole.settings = self.settings
+            whole.rejects = self.rejects.merge(other.rejects)
+            return whole
+        for state in (self, other):
+            state.solve()
+        mine = self._copy()
         out = TopicState(
             self.settings,
-            self.summary.merge(theirs.summary),
+            self.summary.merge(other.summary),
             mine.curation,
-            self.rejects.merge(theirs.rejects),
+            self.rejects.merge(other.rejects),
             mine.model,
-            [*self.events, *theirs.events][-KEPT_EVENTS:],
+            [*self.events, *other.events][-KEPT_EVENTS:],
         )
         out._successor, out._topics = mine._successor, mine._topics
-        if mine.model is None or theirs.model is None:
-            return out
+        for cluster, centre in other.curation.pins.items():
+            if not out._has_pin(cluster, centre):
+                out.curation.pins[out._adopted(cluster, centre)] = list(centre)
+                out.curation.added += 1
+        out._rest()
         out._successor.solved_at = -1
-        out.curation.added = max(mine.curation.added, theirs.curation.added)
-        for cluster, centre in theirs.curation.pins.items():
-            out.curation.pins[out._adopted(cluster, centre)] = list(centre)
         out.solve()
-        out._take_names(theirs)
+        out._take_decisions(other)
         return out
 
     def to_bytes(self) -> bytes:
@@ -360,25 +400,40 @@ class TopicState:
         self._successor.expect(int((~pinned).sum()))
         self._described = None
 
+    def _has_pin(self, cluster: int, centre: list[float]) -> bool:
+        """Whether a pin of another state is one of these: the same cluster's, or at the same place."""
+        if not self.curation.pins:
+            return False
+        near = {c: _cosine(np.array(held), np.array(centre)) for c, held in self.curation.pins.items()}
+        return near.get(cluster, -1.0) > SAME_CLUSTER or max(near.values()) > SAME_PLACE
+
     def _adopted(self, cluster: int, centre: list[float]) -> int:
-        """An id for a pinned cluster of another state: a new one, with its centre in the model."""
+        """An id for a pinned cluster of another state: its own where that is free, else a new one."""
         model, points = self._solved(), self._points()
-        new = model.next_id
+        new = cluster if cluster >= model.next_id else model.next_id
         self.model = self._of(
             points, np.concatenate([model.centres, np.array([centre])]), [*model.ids.tolist(), new]
         )
         return new
 
-    def _take_names(self, other: TopicState) -> None:
-        """Names given by hand elsewhere, for the topics nearest to theirs that have none."""
+    def _take_decisions(self, other: TopicState) -> None:
+        """Names and mergers of another state, for the topics nearest to its own; where both decided, these stay."""
         model, theirs = self._solved(), other._solved()
         near = nearest(theirs.centres, model.centres).labels
-        for at, cluster in enumerate(theirs.ids.tolist()):
+        here = {c: int(model.ids[j]) for c, j in zip(theirs.ids.tolist(), near.tolist(), strict=True)}
+        for cluster, topic in other.curation.groups.items():
+            parts = {self.curation.topic_of(here[c]) for c in (topic, cluster) if c in here}
+            if len(parts) == 2:
+                self.curation.merge(sorted(parts))
+        for cluster, at in here.items():
             name = other.curation.names.get(other.curation.topic_of(cluster))
             if name is not None:
-                topic = self.curation.topic_of(int(model.ids[near[at]]))
-                self.curation.names.setdefault(topic, name)
+                self.curation.names.setdefault(self.curation.topic_of(at), name)
         self._described = None
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-300))
 
 
 def _remembered(data: dict[str, Any]) -> Topic:

@@ -117,12 +117,12 @@ class TopicSummary:
         rows = as_floats(X)
         if len(rows) != len(texts):
             raise BadInputError(f"{len(rows)} vectors for {len(texts)} texts")
-        when = None if times is None else as_times(times)
+        forgets = self.vectors.half_life is not None
+        when = None if times is None else as_times(times) if forgets else np.asarray(times, np.float64)
         for name, given in {"ids": ids, "times": when}.items():
             if given is not None and len(given) != len(texts):
                 raise BadInputError(f"{len(given)} {name} for {len(texts)} texts")
         numbers = self._numbers(texts) if ids is None else _numbers_of(ids)
-        forgets = self.vectors.half_life is not None
         self.vectors.update(rows, weights, key=KEY, rows=numbers, times=when if forgets else None)
         self.notes.update(identities(KEY, numbers), texts, weights, times=when)
         if self.notes.needs_pruning(self.vectors.rows):

@@ -149,7 +149,7 @@ def test_a_small_topic_is_told_when_others_had_many_texts() -> None:
     assert not told(fn, state, "text", ["1", 0.2, "lost card"])
     lines = [told(fn, state, "text", ["2", 0.2, "exchange rate"]) for _ in range(PATIENCE)]
     assert [len(found) for found in lines] == [0] * (PATIENCE - 2) + [1, 0]
-    assert "topic 1 ‘card · lost’ born" in str(lines)
+    assert "topic 1 ‘lost card’ born" in str(lines)
 
 
 def test_names_stay_while_their_words_fit() -> None:

@@ -20,6 +20,7 @@ SAME = (
     "test_mllib.py",
     "test_sink.py",
     "test_per_key.py",
+    "test_topics.py",
 )
 
 

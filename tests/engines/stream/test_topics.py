@@ -14,7 +14,7 @@ from shoal.engines.outputs.open import open_output
 from shoal.engines.stream.run import RunOptions, Status, StreamRun
 from shoal.engines.stream.settings import Span
 from shoal.engines.stream.topics import TopicLearner, topic_stream
-from shoal.errors import BadInputError, DamagedFileError
+from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.sources.options import ReadOptions
 from shoal.sources.stream_embedded import EmbeddedSource
 from shoal.sources.stream_open import open_stream
@@ -116,7 +116,9 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not(tmp_path: Path, chunks: int
     one, other = (TopicModel.load(tmp_path / name) for name in ("whole", "cut"))
     assert one.state_.summary.to_bytes() == other.state_.summary.to_bytes()
     assert [t.to_dict() for t in one.topics_] == [t.to_dict() for t in other.topics_]
-    assert (tmp_path / "whole" / "events.jsonl").read_text() == (tmp_path / "cut" / "events.jsonl").read_text()
+    assert (tmp_path / "whole" / "events.jsonl").read_text() == (
+        tmp_path / "cut" / "events.jsonl"
+    ).read_text()
     assert len((tmp_path / "cut" / "dead_letters.jsonl").read_text().splitlines()) == 1
 
 
@@ -178,3 +180,42 @@ def test_forgetting_follows_the_topics_of_now(tmp_path: Path) -> None:
     assert "died" in {e.kind for e in model.events_}
     sample = model.state_.summary.sample()
     assert np.nanmax(sample.times) == rows[-1]["at"]
+
+
+def test_two_people_who_decide_at_once_are_told(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    run(write(tmp_path / "in.jsonl", records(1000)), state)
+    one, other = TopicModel.load(state), TopicModel.load(state)
+    first, second = (t.id for t in one.topics_[:2])
+    one.rename(first, "one").save(state)
+    with pytest.raises(ShoalError, match="somebody else decided"):
+        other.rename(second, "other").save(state)
+    one.rename(second, "again").save(state)
+    assert {t.name for t in TopicModel.load(state).topics_} >= {"one", "again"}
+
+
+def test_a_split_by_hand_takes_no_id_that_the_stream_has_given_out(tmp_path: Path) -> None:
+    rows = records(3000)
+    source, state = write(tmp_path / "in.jsonl", rows), tmp_path / "state"
+    run(source, state, chunks=10)
+    stale = TopicModel.load(state)
+    parts = stale.split_topic(stale.topics_[0].id, 2)
+    done = run(source, state, chunks=25)
+    learner = done.learner
+    assert isinstance(learner, TopicLearner)
+    assert learner.model is not None
+    # the stream gives the new part's id to a topic of its own before it hears of the split
+    ids = [
+        parts[1] if i != parts[0] and i == max(learner.model.ids) else i for i in learner.model.ids.tolist()
+    ]
+    taken = learner.model.replace(ids=np.array(ids))
+    learner.model, learner._pinned = taken, set()
+    told = stale.state_.curation
+    assert parts[1] in learner._taken(told)
+    moved = told.renumbered(learner._taken(told))
+    assert set(moved.pins) & set(taken.ids.tolist()) <= {parts[0]}
+    stale.save(state)
+    run(source, state)
+    ids = [t.id for t in TopicModel.load(state).topics_]
+    assert len(ids) == len(set(ids)) == 4
+    assert sum(t.pinned for t in TopicModel.load(state).topics_) == 2

@@ -16,7 +16,6 @@ from shoal.engines.outputs.open import open_output
 from shoal.engines.stream.run import RunOptions, Status, StreamRun
 from shoal.engines.stream.settings import Span
 from shoal.engines.stream.topics import TopicLearner, topic_stream
-from shoal.errors import BadInputError
 from shoal.model.events import Event
 from shoal.sources.stream_embedded import EmbeddedSource
 from shoal.sources.stream_open import open_stream
@@ -100,8 +99,6 @@ def run(
     """
     settings = TopicSettings(_topics(k), tuple(language) if language else None, seed=seed)
     forget = None if half_life is None else Span.parse(half_life)
-    if forget is not None and forget.seconds is None:
-        raise BadInputError(f"--half-life {half_life} is no time", remedy="write 10m, 6h or 7d")
     stream = topic_stream(
         text_column,
         settings,

@@ -11,19 +11,21 @@ import numpy as np
 from shoal.engines.stream.learner import Learner, Outcome
 from shoal.engines.stream.parts import Part
 from shoal.engines.stream.settings import Span, StreamSettings
-from shoal.errors import DamagedFileError
+from shoal.errors import BadInputError, DamagedFileError
 from shoal.features.spec import RecipeSpec
 from shoal.model.cluster_model import Assignment
-from shoal.model.durable import replace_durably
 from shoal.model.pins import Pins
 from shoal.sources.stream_embedded import VECTOR
 from shoal.summary.coreset_state import identities
+from shoal.text.curation import Curation
 from shoal.text.text_notes import TextNotes
-from shoal.text.topic_file import DECISIONS, Saved, read_decisions, topic_path, write_topics
+from shoal.text.topic_file import Saved, change_decisions, read_decisions, topic_path, write_topics
 from shoal.text.topic_state import TopicSettings, TopicState
 from shoal.text.topic_summary import TopicSummary
 from shoal.text.topics import Topic
 
+SAME_TOPIC = 0.7
+"""Cosine between a topic and the place where somebody pinned it a while ago."""
 LEARN_ROWS = 200
 """Texts of which the first topics are made."""
 
@@ -46,6 +48,8 @@ def topic_stream(
     >>> topic_stream("text", TopicSettings(5), keep=("id",)).keep
     ('text', 'id')
     """
+    if half_life is not None and half_life.seconds is None:
+        raise BadInputError(f"half-life {half_life} is no time", remedy="write 10m, 6h or 7d")
     return StreamSettings(
         k=topics.k,
         criterion="silhouette",
@@ -84,6 +88,9 @@ class TopicLearner(Learner):
         super().__init__(settings)
         self.column, self.source, self.state = column, source, state
         self.of = TopicState(topics)
+        self._pinned: set[int] = set()
+        self._read: dict[str, Any] = {}
+        """Decisions as they were read last."""
         half_life = settings.half_life
         seconds = None if half_life is None else half_life.seconds or half_life.rows
         self.notes = TextNotes(half_life=None if seconds is None else float(seconds))
@@ -111,24 +118,39 @@ class TopicLearner(Learner):
         """People decide while the stream runs: before each model it is looked what they said."""
         told = read_decisions(self.state)
         if told is not None:
-            self.of.curation = told
+            self._read = told.to_dict()
+            self.of.curation = told.renumbered(self._taken(told))
         k = self.settings.k
         self._successor.k = k if isinstance(k, tuple) else k + self.of.curation.added
         pins = self.of.curation.pinned()
-        if len(pins) and self.model is not None:
+        if self._pinned != set(pins.ids.tolist()) and self.model is not None:
             self._successor.expect(int((~np.isin(self.model.ids, pins.ids)).sum()))
+        self._pinned = set(pins.ids.tolist())
         return pins if len(pins) else None
+
+    def _taken(self, told: Curation) -> dict[int, int]:
+        """New ids for parts that were split off by hand under ids which the stream has given out meanwhile."""
+        if self.model is None:
+            return {}
+        out, new = {}, max(self.model.next_id, *told.pins, 0) + 1
+        for cluster, centre in sorted(told.pins.items()):
+            if cluster in self._pinned or cluster >= self.model.next_id:
+                continue
+            at = np.flatnonzero(self.model.ids == cluster)
+            if len(at) and float(self.model.centres[at[0]] @ np.array(centre)) > SAME_TOPIC:
+                continue
+            out[cluster], new = new, new + 1
+        return out
 
     def _solve(self, out: Outcome, crossing: float | None) -> None:
         waiting, self._waiting = self._waiting, []  # labels tell names, which are to be found first
         super()._solve(out, crossing)
         assert self.model is not None
         assert self.summary is not None
-        before = self.of.curation.to_dict()
         self.of.summary = self._summary()
         self.of.follow_model(self.model, out.events)
         self.of.described()
-        if self.of.curation.to_dict() != before:
+        if self.of.curation.to_dict() != (self._read or Curation().to_dict()):
             self._decided()
         self._unsaved = True
         for part in waiting:
@@ -139,7 +161,12 @@ class TopicLearner(Learner):
         return TopicSummary.of_parts(self.summary, self.notes)
 
     def _decided(self) -> None:
-        replace_durably(self.state / DECISIONS, json.dumps(self.of.curation.to_dict()).encode())
+        """What became of decisions: clusters that split or are gone. What people decide at this moment is not overwritten."""
+
+        def change(now: Curation | None) -> Curation:
+            return self.of.curation if now is None or now.to_dict() == self._read else now
+
+        change_decisions(self.state, change)
 
     def extra(self) -> dict[str, bytes]:
         """The texts, and what is known of the topics."""
@@ -164,20 +191,15 @@ class TopicLearner(Learner):
         summary = TopicSummary() if self.summary is None else self._summary()
         settings = self.of.settings
         self.of = TopicState.of_meta(meta, summary, self.model)
+        self._pinned = set(self.of.curation.pins)
         self.of.settings = settings
 
     def saved(self, state: Path) -> None:
         """The newest topics as a file that other commands open."""
         if not self._unsaved or self.summary is None:
             return
-        told = {
-            "half_life": None if self.settings.half_life is None else self.settings.half_life.seconds,
-            "outlier_rate": 0.0,
-            "sample_rows": self.settings.sample_rows,
-            "max_bytes": self.settings.max_bytes,
-        }
         self.of.successor_from(
             self._successor, solved_at=self.summary.count
         )  # readers shall see the topics of the stream
-        write_topics(topic_path(state), Saved(self.of, self.source, told))
+        write_topics(topic_path(state), Saved(self.of, self.source))
         self._unsaved = False

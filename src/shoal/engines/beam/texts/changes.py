@@ -28,6 +28,8 @@ SAID_TEXTS = 300
 """Texts kept for the names, in all."""
 ENOUGH = 3
 """Texts of a topic without which its name would be chance."""
+SURE = 6
+"""Texts of a topic with which its name is more than a first guess, and stays while its words fit."""
 PATIENCE = 20
 """Texts of any topic after which an event waits no longer for so many of its own."""
 FADES = 1.001
@@ -150,7 +152,7 @@ class _Known:
         before = {int(cluster): name for cluster, name in self.names.items()}
         names = names_of(said, before)
         texts = {int(cluster): str(text) for cluster, (_, text) in self.texts.items()}
-        self.names = {str(cluster): name for cluster, name in names.items()}
+        self.names = {str(c): name for c, name in names.items() if len(said[c]) >= SURE}
         for event in events:
             yield line_of(event, texts, before | names, timed=timed)
             if event.kind == "died":
@@ -158,7 +160,7 @@ class _Known:
 
     def _forget(self, cluster: str) -> None:
         for held in (self.texts, self.said, self.names):
-            held.pop(cluster, None)  # type: ignore[attr-defined]
+            held.pop(cluster, None)
 
 
 def line_of(
