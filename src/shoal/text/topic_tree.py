@@ -68,10 +68,10 @@ def topic_tree(
     leaves = [Node((t.id,), t.name, t.keywords, t.share, 0.0) for t in topics]
     if len(leaves) == 1:
         return leaves[0]
-    weights = np.array([max(t.weight, 1e-12) for t in topics])
-    tree = ward(WeightedPoints(_centres(model, found), weights))
-    members = [[i] for i in range(len(topics))]
-    nodes: list[Node] = list(leaves)
+    # by weight, Ward would join small topics first, however little they have in common
+    tree = ward(WeightedPoints(_centres(model, found), np.ones(len(topics))))
+    members = [[i] for i in np.argsort(tree.leaf).tolist()]  # the tree has an order of its own
+    nodes: list[Node] = [leaves[i] for (i,) in members]
     merges = []
     for a, b, height, _ in tree.linkage.tolist():
         parts = sorted((int(a), int(b)), key=lambda i: -nodes_share(members[i], topics))
