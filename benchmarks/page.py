@@ -76,13 +76,16 @@ WHY = """## Why targets are missed
 - **Beam, cost.** Where Beam's k-means happens to find all centres its cost is lower by 0.004 to 0.016 %: ours are solved from a sample of 50,000 rows. In seven
   of the nine rounds it missed two to four of the six centres.
 - **Topics, keywords: NPMI.** It asks whether words meet in one text, and in short texts what meets is what everybody says: for the six
-  emotions c-TF-IDF leads with `feel, feeling, like, im` and scores -0.09, ours with `angry, irritable, bothered, greedy` and scores
-  -0.48, for a tweet names one feeling. Ours also shows a bigram instead of its words and one of singular and plural, and these meet
-  most often. The examples beside the figures, and the diversity, tell more.
-- **Topics, keywords: diversity of BERTopic's hundreds of small topics.** A word that one single text holds is no keyword for us; such
-  words differ from topic to topic, and there c-TF-IDF has them.
-- **Topics of emotions.** MiniLM's clusters of tweets are what they tell of, and emotions cross them: nobody's AMI is above 0.16, and what
-  is above 0.1 has a hundred or more small topics. Told k, ours fits the cosines better than k-means does, and the labels a little worse.
+  emotions c-TF-IDF leads with `feel, feeling, like, im` and scores far better than ours with `angry, irritable, bothered, greedy`, for a
+  tweet names one feeling. Ours also shows a bigram instead of its words, and one of singular and plural, and these meet most often. The
+  examples beside the figures, and the diversity, tell more.
+- **Topics, keywords: diversity of hundreds of small topics.** A word that one single text holds is no keyword for us; such words differ
+  from topic to topic, and c-TF-IDF takes them. With them ours would be level: 0.456 beside 0.455 for 350 clusters of banking77.
+- **Topics of emotions.** MiniLM's clusters of tweets are what these tell of, and emotions cross them: nobody's AMI reaches 0.2, and what
+  is above 0.1 has eighty or more small topics. Told k, ours fits the cosines better than k-means with ten starts does, and the labels a
+  little worse.
+- **Topics, 2,000 texts.** All but embedding is mostly one solve with its words, which costs little more for 20,000 texts; `auto` tries
+  many numbers of topics.
 - **Nearest centre, d = 32, k = 100.** Both sides are bound by multiplications there, and ours subtracts first to avoid cancellation.
 """
 

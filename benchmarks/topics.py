@@ -43,7 +43,7 @@ def section(rows: list[Row], targets: list[Target]) -> Iterator[str]:
         name: [r for r in rows if r["part"] == name]
         for name in ("quality", "words", "churn", "cost", "memory")
     }
-    packages = next((r["packages"] for r in rows if r["part"] == "packages"), {})
+    packages: dict[str, str] = next((r["packages"] for r in rows if r["part"] == "packages"), {})
     yield "## Topics of texts: beside k-means, BERTopic and EVoC\n"
     yield (
         "All have the same MiniLM vectors (384 numbers, length 1), computed beforehand, and the same random order of the texts."
@@ -201,8 +201,8 @@ def _cost(rows: list[Row], targets: list[Target]) -> Iterator[str]:
     yield "\n### What topics cost beside the language model\n"
     yield (
         f"Tweets (emotion), batches of 1,000: `partial_fit` and one solve with words and names. MiniLM embeds {rate:,.0f} texts/s here,"
-        f" measured on {few:,} of them in the same rounds; for all of them its time follows from that. On a GPU embedding is tens of"
-        " times faster, and the share is larger.\n"
+        f" measured on {few:,} of them in the same rounds; for all of them its time follows from that. Where a GPU"
+        " embeds, the share is larger.\n"
     )
     body = []
     for r in rows:
@@ -220,8 +220,8 @@ def _cost(rows: list[Row], targets: list[Target]) -> Iterator[str]:
 
 def _memory(rows: list[Row], targets: list[Target]) -> Iterator[str]:
     yield (
-        "\nMemory after all of them, as `tracemalloc` counts it, models of languages not included. Ours keeps the texts, their vectors"
-        " and the counts of terms, and no more however many come; BERTopic's keeps the centres and a count for every word of every"
+        "\nMemory after so many of them, as `tracemalloc` counts it, language models not included. Ours keeps texts, their vectors"
+        " and the counts of terms, 20,000 texts and 128 MiB at most however many come, and takes most of the room at once; BERTopic's keeps the centres and a count for every word of every"
         " topic.\n"
     )
     body = []

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from benchmarks import THREADS
 from benchmarks.common import median, timed
 from benchmarks.topics import AUTO, ONLINE, OURS
@@ -16,6 +18,8 @@ from benchmarks.topics_peers import BATCH, ONLINE_MAKERS, Online, Ours
 from shoal.text.embedding import load_embedder
 
 EMBEDDED, QUICK_EMBEDDED = 2_000, 200
+LITTLE = 500
+"""Texts of a small model: what is held before there is much to hold."""
 ROUNDS = 3
 SHOWN = 10
 """Keywords of a topic, as by default."""
@@ -26,7 +30,8 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for one in available(quick, ("emotion",)):
         rows += _times(one, QUICK_EMBEDDED if quick else EMBEDDED, 1 if quick else ROUNDS)
-        rows += [_memory(one, who) for who in (OURS, ONLINE)]
+        little = one.some(np.arange(LITTLE))
+        rows += [_memory(some, who) for who in (OURS, ONLINE) for some in (little, one)]
     return rows
 
 
@@ -76,7 +81,7 @@ def _learn(one: TextSet, k: Any, n: int) -> float:
 
 def _memory(one: TextSet, who: str) -> dict[str, Any]:
     """Bytes that Python's allocator still counts after all texts were learned and the topics asked for."""
-    _ = ONLINE_MAKERS[who](one.k, 0)  # imports
+    _batches(ONLINE_MAKERS[who](one.k, 0), one, LITTLE)  # imports
     gc.collect()
     tracemalloc.start()
     try:
@@ -97,7 +102,7 @@ def _memory(one: TextSet, who: str) -> dict[str, Any]:
     if isinstance(model, Ours):
         state = model.model.state_
         row |= {"file": len(state.to_bytes()), "told": state.summary.nbytes}
-    print(f"memory of {who}: {held / 2**20:.1f} MiB", flush=True)
+    print(f"memory of {who}, {row['n']:,} texts: {held / 2**20:.1f} MiB", flush=True)
     return row
 
 

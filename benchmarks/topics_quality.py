@@ -68,8 +68,8 @@ def _fits(
 ) -> tuple[dict[str, Found], list[dict[str, Any]]]:
     """What each found with the first seed, and all figures; contenders take turns."""
     first: dict[str, Found] = {}
-    facts = {"part": "quality", "set": one.name, "n": len(one.texts), "k": one.k}
-    rows = {who: facts | {"who": who, "seconds": []} for who in contenders}
+    facts: dict[str, Any] = {"part": "quality", "set": one.name, "n": len(one.texts), "k": one.k}
+    rows: dict[str, dict[str, Any]] = {who: facts | {"who": who, "seconds": []} for who in contenders}
     for seed in seeds:
         for who, fit in contenders.items():
             row = rows[who]
