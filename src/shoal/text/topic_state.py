@@ -28,8 +28,6 @@ AUTO = (5, 100)
 """Fewest and most topics where their number is to be found."""
 _KIND = "topic state"
 KEPT_EVENTS = 1_000
-SAME_CLUSTER, SAME_PLACE = 0.9, 0.995
-"""Cosine between two pins of one id, and of any, from which they are the same."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class TopicState:
             self._successor.solved_at = -1
         self.curation, self.decided_before = curation, curation.to_dict()
         if self.model is not None:
-            self._rest()
+            self.settle()
 
     def use(self, settings: TopicSettings) -> None:
         """From now on these settings; the seed stays."""
@@ -141,7 +139,7 @@ class TopicState:
             )
             named = unpack_model(pack_model(made.model.replace(version="")))[0]  # named by its content
             self.follow_model(named, made.events)
-        return self._solved()
+        return self.solved()
 
     def follow_model(self, model: ClusterModel, events: Iterable[Event]) -> None:
         """Take in a model that was solved elsewhere, and what changed with it."""
@@ -155,6 +153,15 @@ class TopicState:
     def successor_from(self, other: Successor, *, solved_at: int) -> None:
         """Go on as another successor would, with topics that are to stand for so many texts."""
         self._successor.restore(other.to_dict() | {"solved_at": solved_at})
+
+    def continue_from(self, other: TopicState) -> None:
+        """Take over how another's clusters came to be, to be solved anew."""
+        self._successor, self._topics = other._successor, other._topics
+        self._successor.solved_at = -1
+
+    def forget_words(self) -> None:
+        """Names, keywords and examples are to be found anew."""
+        self._described = None
 
     @property
     def remembered(self) -> list[Topic]:
@@ -216,14 +223,14 @@ class TopicState:
 
     def pin(self, number: int, *, on: bool = True) -> None:
         """Let a topic stay where it is, whatever comes; with ``on=False`` let it go again."""
-        topic, model = self.topic(number), self._solved()
+        topic, model = self.topic(number), self.solved()
         for cluster in topic.clusters:
             if on:
                 at = model.ids.tolist().index(cluster)
                 self.curation.pins.setdefault(cluster, model.centres[at].tolist())
             else:
                 self.curation.pins.pop(cluster, None)
-        self._rest()
+        self.settle()
 
     def split(self, number: int, into: int = 2) -> list[int]:
         """Make several topics of one, pinned so that they stay apart; answers their ids, of which the first is the old one.
@@ -232,10 +239,10 @@ class TopicState:
         ------
         BadInputError : fewer than two parts, or fewer texts than parts.
         """
-        topic, model = self.topic(number), self._solved()
+        topic, model = self.topic(number), self.solved()
         if not isinstance(into, (int, np.integer)) or isinstance(into, bool):
             raise BadInputError(f"{into!r} parts", place=f"topic {number}", remedy="give a whole number")
-        points = self._points()
+        points = self.points()
         labels = nearest(points.X, model.centres.astype(points.X.dtype)).labels
         mine = np.isin(model.ids[labels], topic.clusters)
         different = len(np.unique(points.X[mine], axis=0))
@@ -249,7 +256,7 @@ class TopicState:
         parts = found.centres[found.largest_first()]
         ids = [number, *range(model.next_id, model.next_id + into - 1)]
         others = ~np.isin(model.ids, topic.clusters)
-        self.model = self._of(
+        self.model = self.model_of(
             points, np.concatenate([model.centres[others], parts]), [*model.ids[others].tolist(), *ids]
         )
         self.curation.part(number)
@@ -261,40 +268,14 @@ class TopicState:
         self.events.append(
             Event("split", self._now(), ids[0], topic.weight, topic.share, (ids[0],), tuple(ids))
         )
-        self._rest()
+        self.settle()
         return ids
 
     def merge(self, other: Self) -> TopicState:
-        """The state of the texts of both; ids are those of this one, and what was decided about the other's finds its topics.
+        """The state of the texts of both; see :func:`shoal.text.topic_merge.merged`."""
+        from shoal.text.topic_merge import merged
 
-        A pin that both have, as they grew from the same topics, stays one.
-        """
-        if self.summary.is_empty or other.summary.is_empty:
-            whole = (other if self.summary.is_empty else self)._copy()
-            whole.settings = self.settings
-            whole.rejects = self.rejects.merge(other.rejects)
-            return whole
-        for state in (self, other):
-            state.solve()
-        mine = self._copy()
-        out = TopicState(
-            self.settings,
-            self.summary.merge(other.summary),
-            mine.curation,
-            self.rejects.merge(other.rejects),
-            mine.model,
-            [*self.events, *other.events][-KEPT_EVENTS:],
-        )
-        out._successor, out._topics = mine._successor, mine._topics
-        for cluster, centre in other.curation.pins.items():
-            if not out._has_pin(cluster, centre):
-                out.curation.pins[out._adopted(cluster, centre)] = list(centre)
-                out.curation.added += 1
-        out._rest()
-        out._successor.solved_at = -1
-        out.solve()
-        out._take_decisions(other)
-        return out
+        return merged(self, other)
 
     def to_bytes(self) -> bytes:
         """Everything, checksummed."""
@@ -351,10 +332,12 @@ class TopicState:
         out._topics = [_remembered(topic) for topic in meta["topics"]]
         return out
 
-    def _copy(self) -> TopicState:
+    def copy(self) -> TopicState:
+        """Another that goes its own way."""
         return TopicState.from_bytes(self.to_bytes())
 
-    def _solved(self) -> ClusterModel:
+    def solved(self) -> ClusterModel:
+        """The clusters as they are, which there must be."""
         assert self.model is not None
         return self.model
 
@@ -370,14 +353,15 @@ class TopicState:
         newest = self.summary.notes.newest
         return float(self.summary.count) if newest is None else newest
 
-    def _points(self) -> WeightedPoints:
+    def points(self) -> WeightedPoints:
+        """Of the summary, all of some weight."""
         points = self.summary.vectors.points()
         heavy = points.weights > 0
         return WeightedPoints(points.X[heavy], points.weights[heavy])
 
-    def _of(self, points: WeightedPoints, centres: np.ndarray, ids: Iterable[int]) -> ClusterModel:
+    def model_of(self, points: WeightedPoints, centres: np.ndarray, ids: Iterable[int]) -> ClusterModel:
         """A model of centres that are given, under ids that are given."""
-        model = self._solved()
+        model = self.solved()
         solution = solution_of(points, centres)
         order = solution.largest_first()
         made = build_model(
@@ -393,47 +377,12 @@ class TopicState:
         named = made.replace(ids=numbers, next_id=max(model.next_id, int(numbers.max()) + 1))
         return unpack_model(pack_model(named))[0]
 
-    def _rest(self) -> None:
+    def settle(self) -> None:
         """After a decision: the free centres are to be gone on from."""
-        model = self._solved()
+        model = self.solved()
         pinned = np.isin(model.ids, list(self.curation.pins))
         self._successor.expect(int((~pinned).sum()))
         self._described = None
-
-    def _has_pin(self, cluster: int, centre: list[float]) -> bool:
-        """Whether a pin of another state is one of these: the same cluster's, or at the same place."""
-        if not self.curation.pins:
-            return False
-        near = {c: _cosine(np.array(held), np.array(centre)) for c, held in self.curation.pins.items()}
-        return near.get(cluster, -1.0) > SAME_CLUSTER or max(near.values()) > SAME_PLACE
-
-    def _adopted(self, cluster: int, centre: list[float]) -> int:
-        """An id for a pinned cluster of another state: its own where that is free, else a new one."""
-        model, points = self._solved(), self._points()
-        new = cluster if cluster >= model.next_id else model.next_id
-        self.model = self._of(
-            points, np.concatenate([model.centres, np.array([centre])]), [*model.ids.tolist(), new]
-        )
-        return new
-
-    def _take_decisions(self, other: TopicState) -> None:
-        """Names and mergers of another state, for the topics nearest to its own; where both decided, these stay."""
-        model, theirs = self._solved(), other._solved()
-        near = nearest(theirs.centres, model.centres).labels
-        here = {c: int(model.ids[j]) for c, j in zip(theirs.ids.tolist(), near.tolist(), strict=True)}
-        for cluster, topic in other.curation.groups.items():
-            parts = {self.curation.topic_of(here[c]) for c in (topic, cluster) if c in here}
-            if len(parts) == 2:
-                self.curation.merge(sorted(parts))
-        for cluster, at in here.items():
-            name = other.curation.names.get(other.curation.topic_of(cluster))
-            if name is not None:
-                self.curation.names.setdefault(self.curation.topic_of(at), name)
-        self._described = None
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-300))
 
 
 def _remembered(data: dict[str, Any]) -> Topic:
