@@ -63,10 +63,12 @@ def test_messages_that_are_no_text_are_dead_letters() -> None:
     bad = [
         PubsubMessage(b"\xff\xfe", {"id": "2"}),
         PubsubMessage(b"  ", {"id": "3"}),
+        PubsubMessage(b"\x00 \x00", {"id": "4"}),
         PubsubMessage(b"x", {}),
     ]
 
     def dead(found: list) -> None:
+        assert len(found) == 4
         assert {d.reason for d in found} == {
             "the message is not UTF-8",
             "the text is empty",

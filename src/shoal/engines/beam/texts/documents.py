@@ -97,7 +97,7 @@ class FromMessages(beam.DoFn):  # type: ignore[misc]
     def process(self, message: PubsubMessage) -> Iterator[Any]:
         """One message; its own id stands in where there is no attribute."""
         try:
-            text = message.data.decode("utf-8").strip()
+            text = message.data.decode("utf-8").replace("\x00", "").strip()  # what language models read
         except UnicodeDecodeError:
             yield self._dead(message, "the message is not UTF-8")
             return
