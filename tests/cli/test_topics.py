@@ -264,7 +264,10 @@ def test_merge_counts_all_texts_and_keeps_names(model):
     whole = told("merge", model, "b.topics", "--out", "both.topics")
     assert whole["texts"] == 30
     assert "my own name" in [topic["name"] for topic in whole["topics"]]
+    assert len(told("merge", model, "b.topics", "-k", 2, "--out", "two.topics")["topics"]) == 2
+    assert len(told("show", "two.topics")["topics"]) == 2
     assert "nothing to merge with" in refused("merge", model, "--out", "x.topics")
+    assert "not that of a stream" in refused("show", Path.cwd())
 
 
 def test_what_people_decide_is_kept(model):

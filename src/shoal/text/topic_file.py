@@ -116,6 +116,8 @@ def read_topics(path: Path) -> Saved:
     ShoalError : there is no such file. DamagedFileError, NewerFormatError : it cannot be trusted.
     """
     folder, path = path, topic_path(path)
+    if folder.is_dir() and not path.exists():
+        raise ShoalError(f"{folder} is a directory, but not that of a stream of topics; give a file")
     try:
         data = path.read_bytes()
     except OSError as error:

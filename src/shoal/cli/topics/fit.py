@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 def run(
     sources: t.Sources,
     text_column: t.TextColumn = None,
-    k: Annotated[
-        str | None,
-        typer.Option("--k", "-k", help="Number of topics: 20, a range 5:40, or auto (default: 5 to 100)."),
-    ] = None,
+    k: t.K = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", "-o", help="File of topics to write. Default: topics.shoal.")
     ] = None,
@@ -44,12 +41,7 @@ def run(
     weight: Annotated[str | None, typer.Option(help="Column of weights.")] = None,
     where: t.Where = None,
     limit: t.Limit = None,
-    language: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="ISO code of a language whose stop words are no keywords; may be repeated. Default: those found."
-        ),
-    ] = None,
+    language: t.Language = None,
     half_life: Annotated[
         str | None, typer.Option(help="Forget: a text counts half after 6h, 7d, ... by its --time.")
     ] = None,

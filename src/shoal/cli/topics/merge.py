@@ -9,6 +9,7 @@ import typer
 
 from shoal.cli import options as o
 from shoal.cli.console import out, print_json
+from shoal.cli.topics import options as t
 from shoal.cli.topics.models import open_model
 from shoal.cli.topics.tables import print_topics, waiting
 from shoal.errors import BadInputError
@@ -24,11 +25,13 @@ def run(
     out_file: Annotated[
         Path, typer.Option("--out", "-o", help="File of topics to write.", show_default=False)
     ],
+    k: t.K = None,
     json: o.Json = False,
 ) -> None:
     """Merge topics of parts of the texts into those of all of them, without the texts.
 
-    Ids are those of the first; names given and topics pinned in any of them stay. All must come from one embedder.
+    Ids are those of the first, and so is their number unless -k says otherwise; names given and topics pinned in any of
+    them stay. All must come from one embedder.
 
     Example:
 
@@ -40,6 +43,8 @@ def run(
         whole = open_model(models[0])
         for path in models[1:]:
             whole = whole.merge(open_model(path))
+        if k is not None:
+            whole.set_params(n_topics=t.parse_k(k))
         topics = whole.topics_
         whole.save(out_file)
     if json:

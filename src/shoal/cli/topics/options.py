@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -77,6 +77,16 @@ SameModel = Annotated[
         show_default=False,
     ),
 ]
+K = Annotated[
+    str | None,
+    typer.Option("--k", "-k", help="Number of topics: 20, a range 5:40, or auto (default: 5 to 100)."),
+]
+Language = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ISO code of a language whose stop words are no keywords; may be repeated. Default: those found."
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda, ... Default: what there is.", rich_help_panel=_VECTORS, show_default=False),
@@ -92,7 +102,7 @@ Cache = Annotated[
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep no vectors.", rich_help_panel=_VECTORS)]
 
 
-def parse_k(text: str) -> int | tuple[int, int] | str:
+def parse_k(text: str) -> int | tuple[int, int] | Literal["auto"]:
     """Number of topics: ``20``, a range ``5:40``, or ``auto``.
 
     >>> parse_k("20"), parse_k("5:40"), parse_k("auto")

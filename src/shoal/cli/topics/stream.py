@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from shoal.cli import options as o
 from shoal.cli import stream_options as so
 from shoal.cli.console import err, out, print_json
 from shoal.cli.live import stopping, telling
+from shoal.cli.topics import options as t
 from shoal.engines.outputs.open import open_output
 from shoal.engines.stream.run import RunOptions, Status, StreamRun
 from shoal.engines.stream.settings import Span
@@ -20,11 +21,9 @@ from shoal.model.events import Event
 from shoal.sources.stream_embedded import EmbeddedSource
 from shoal.sources.stream_open import open_stream
 from shoal.text.embedding import load_embedder
-from shoal.text.embedding_cache import default_cache_folder
 from shoal.text.topic_state import TopicSettings
 from shoal.text.topics import Topic
 
-_TOPICS = "Topics"
 BATCH = 256
 """Texts embedded at a time: a second or two of a language model, after which labels go out."""
 
@@ -35,26 +34,9 @@ def run(
     text_column: Annotated[
         str, typer.Option(help="Column, or key of JSON, that holds the text.", rich_help_panel=so.STREAM)
     ] = "text",
-    k: Annotated[
-        str,
-        typer.Option(
-            "--k", "-k", help="Number of topics, a range such as 5:40, or auto.", rich_help_panel=_TOPICS
-        ),
-    ] = "auto",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Language model: a hub name, a directory, static:NAME, or hashed. Default: MiniLM.",
-            rich_help_panel=_TOPICS,
-        ),
-    ] = None,
-    language: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Leave out stop words of en, de, ...; may be repeated. Default: found out.",
-            rich_help_panel=_TOPICS,
-        ),
-    ] = None,
+    k: t.K = None,
+    model: t.ModelName = None,
+    language: t.Language = None,
     follow: so.Follow = False,
     half_life: so.HalfLife = None,
     time: so.Time = None,
@@ -63,17 +45,9 @@ def run(
     labels: so.Labels = None,
     keep: so.Keep = None,
     checkpoint: so.Checkpoint = 10.0,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder where vectors are kept between runs.", rich_help_panel="Size and speed"),
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Keep no vectors.", rich_help_panel="Size and speed")
-    ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu, cuda, ... Default: what there is.", rich_help_panel="Size and speed"),
-    ] = None,
+    cache: t.Cache = None,
+    no_cache: t.NoCache = False,
+    device: t.Device = None,
     sample_rows: Annotated[
         int, typer.Option(help="Texts the summary keeps.", min=1, rich_help_panel="Size and speed")
     ] = 20_000,
@@ -97,7 +71,7 @@ def run(
 
       kcat -C -t mails | shoal topics stream - --state mails --model hashed -k 5:40
     """
-    settings = TopicSettings(_topics(k), tuple(language) if language else None, seed=seed)
+    settings = TopicSettings(t.parse_k(k or "auto"), tuple(language) if language else None, seed=seed)
     forget = None if half_life is None else Span.parse(half_life)
     stream = topic_stream(
         text_column,
@@ -109,8 +83,7 @@ def run(
         keep=so.parts(keep),
         sample_rows=sample_rows,
     )
-    folder = None if no_cache else cache or default_cache_folder()
-    embedder = load_embedder(model, device=device, cache=folder)
+    embedder = load_embedder(model, device=device, cache=t.cache_folder(cache, no_cache))
     read = o.reading(
         {}, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=o.OnError.skip
     )
@@ -161,13 +134,6 @@ def spoken(event: Event, topics: dict[int, Topic], number: int) -> str:
 def _short(text: str, most: int = 80) -> str:
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _topics(text: str) -> int | tuple[int, int] | Literal["auto"]:
-    if text == "auto":
-        return "auto"
-    ks = o.parse_ks(text)
-    return ks[0] if len(ks) == 1 else (ks[0], ks[-1])
 
 
 def _conclude(done: Status, learner: TopicLearner, state: Path, *, json: bool, to_stderr: bool) -> None:
