@@ -18,6 +18,7 @@ from shoal.cli import (
     merge,
     plot,
     report,
+    serve,
     stream,
     sweep,
     topics,
@@ -38,7 +39,21 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for command in (fit, sweep, update, merge, assign, inspect, plot, report, stream, events, window, demo):
+for command in (
+    fit,
+    sweep,
+    update,
+    merge,
+    assign,
+    inspect,
+    plot,
+    report,
+    stream,
+    events,
+    window,
+    serve,
+    demo,
+):
     app.command(command.__name__.rpartition(".")[2])(command.run)
 app.add_typer(topics.app)
 

@@ -1,0 +1,199 @@
+"""Bodies of requests as the vectors of a model: JSON, CSV, Arrow streams and raw float32."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+from numpy.typing import NDArray
+
+from shoal.errors import BadInputError, Rejects
+from shoal.features.columns import numbers
+from shoal.serve.arrow_body import arrow_batch
+from shoal.serve.columns import MEND, PLACE, Wanted, bare_width, batch_of, check_width, wanted_columns
+from shoal.serve.limits import check_rows
+from shoal.serve.models import Served
+
+JSON, CSV, ARROW, RAW = (
+    "application/json",
+    "text/csv",
+    "application/vnd.apache.arrow.stream",
+    "application/octet-stream",
+)
+KINDS = (JSON, CSV, ARROW, RAW)
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """The rows of a request."""
+
+    matrix: NDArray[Any]
+    """(m, d) as :meth:`ClusterModel.assign` takes them."""
+    kept: NDArray[np.int64]
+    """(m,) their positions among the rows sent."""
+    sent: int
+    """Rows sent; those the model filters out or that were skipped have no vector."""
+
+
+def read_rows(
+    served: Served,
+    kind: str,
+    body: bytes,
+    *,
+    width: int | None = None,
+    max_rows: int = 100_000,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> Vectors:
+    """Turn a body into vectors, by the model's recipe where it has one.
+
+    Parameters
+    ----------
+    kind : one of :data:`KINDS`.
+    width : values per row of a raw body.
+    on_error : ``skip`` leaves out bad rows.
+
+    Raises
+    ------
+    BadInputError : with the row, column and remedy. TooManyRowsError : more than ``max_rows``.
+    """
+    columns = wanted_columns(served)
+    if kind == RAW:
+        rows: Any = _from_raw(body, columns, width, max_rows)
+    elif kind == JSON:
+        rows = _from_json(body, columns, max_rows)
+    elif kind == CSV:
+        rows = _from_csv(body, columns, max_rows)
+    else:
+        rows = arrow_batch(body, columns, max_rows)
+    count = rows.num_rows if isinstance(rows, pa.RecordBatch) else len(rows)
+    check_rows(count, max_rows)
+    if served.recipe is None:
+        return _plain(served, columns, rows, on_error)
+    if not isinstance(rows, pa.RecordBatch):
+        rows = batch_of(columns, rows)
+    try:
+        found = served.recipe.apply(
+            rows, origin=PLACE, rows=np.arange(count), rejects=Rejects(), on_error=on_error
+        )
+    except BadInputError as error:
+        remedy = MEND if error.remedy and "--" in error.remedy else error.remedy
+        raise BadInputError(error.problem, place=error.place, remedy=remedy) from error
+    return Vectors(found.matrix, found.kept, count)
+
+
+def _plain(served: Served, columns: tuple[Wanted, ...], rows: Any, on_error: str) -> Vectors:
+    """Rows that are vectors already."""
+    if isinstance(rows, pa.RecordBatch):
+        values = np.empty((rows.num_rows, len(columns)))
+        for j, column in enumerate(columns):
+            values[:, j], wrong = numbers(rows.column(column.name), column.name)
+            values[wrong, j] = np.nan
+        rows = values
+    bad = ~np.isfinite(rows)
+    if served.model.metric == "cosine":
+        bad |= ~rows.any(axis=1, keepdims=True)
+    good = ~bad.any(axis=1)
+    if on_error == "raise" and not good.all():
+        i = int(good.argmin())
+        j = int(bad[i].argmax())
+        if np.isfinite(rows[i]).all():
+            raise BadInputError(
+                "the row is all zeros, which has no direction", place=f"{PLACE}, row {i + 1}", remedy=MEND
+            )
+        raise BadInputError(
+            f"value is {rows[i, j]}", place=f"{PLACE}, row {i + 1}, column {columns[j].name!r}", remedy=MEND
+        )
+    return Vectors(rows[good], np.flatnonzero(good).astype(np.int64), len(rows))
+
+
+def _from_raw(
+    body: bytes, columns: tuple[Wanted, ...], width: int | None, max_rows: int
+) -> NDArray[np.float32]:
+    if width is None:
+        raise BadInputError(
+            "raw rows need a width", place=PLACE, remedy=f"add ?width={bare_width(columns)} to the address"
+        )
+    if any(c.kind == "text" for c in columns) or (len(columns) > 1 and any(c.width > 1 for c in columns)):
+        raise BadInputError(
+            "the model takes more than numbers", place=PLACE, remedy="send JSON, CSV or Arrow"
+        )
+    check_width(width, columns, f"{PLACE}, ?width=")
+    if len(body) % (4 * width):
+        raise BadInputError(f"{len(body)} bytes are no whole number of rows of {width} float32", place=PLACE)
+    check_rows(len(body) // (4 * width), max_rows)
+    return np.frombuffer(body, "<f4").reshape(-1, width)
+
+
+def _from_json(body: bytes, columns: tuple[Wanted, ...], max_rows: int) -> Any:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"is no JSON: {str(error)[:100]}", place=PLACE, remedy="mend it") from error
+    rows = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(rows, list):
+        raise BadInputError("has no list of rows", place=PLACE, remedy='send {"rows": [...]}')
+    check_rows(len(rows), max_rows)
+    kinds = {type(row) for row in rows}
+    if kinds == {dict}:
+        return _named(rows, columns)
+    if kinds != {list}:
+        raise BadInputError(
+            "rows are neither all lists nor all objects",
+            place=PLACE,
+            remedy='send {"rows": [[...]]} or {"rows": [{"column": value}]}',
+        )
+    width = bare_width(columns)
+    for i, row in enumerate(rows):
+        if len(row) != width:
+            check_width(len(row), columns, f"{PLACE}, row {i + 1}")
+    if len(columns) == 1 and columns[0].kind == "vector":
+        whole = columns[0].array(rows)
+        return pa.RecordBatch.from_arrays([whole], names=[columns[0].name])
+    arrays = [c.array(values) for c, values in zip(columns, zip(*rows), strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=[c.name for c in columns])
+
+
+def _named(rows: list[dict[str, Any]], columns: tuple[Wanted, ...]) -> pa.RecordBatch:
+    for column in columns:
+        if not any(column.name in row for row in rows):
+            raise BadInputError.unknown_column(column.name, list(rows[0])[:200], place=PLACE)
+    arrays = [c.array([row.get(c.name) for row in rows]) for c in columns]
+    return pa.RecordBatch.from_arrays(arrays, names=[c.name for c in columns])
+
+
+def _from_csv(body: bytes, columns: tuple[Wanted, ...], max_rows: int) -> pa.RecordBatch:
+    wanted = [c.name for c in columns]
+    try:
+        header = next(csv.reader(io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")), [])
+        for name in wanted:
+            if header.count(name) > 1:
+                raise BadInputError(f"has two columns named {name!r}", place=PLACE, remedy="rename one")
+            if name not in header:
+                raise BadInputError.unknown_column(name, header[:200], place=PLACE)
+        types = {c.name: pa.string() for c in columns if c.kind == "text"}
+        table = pa_csv.read_csv(
+            io.BytesIO(body),
+            # types are those of one block: whole, so that no later row can contradict them
+            read_options=pa_csv.ReadOptions(block_size=min(len(body) + 1, 2**31 - 1), use_threads=False),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(include_columns=wanted, column_types=types),
+        )
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+        raise BadInputError(
+            f"cannot be read as CSV: {str(error)[:200]}", place=PLACE, remedy="send UTF-8 with commas"
+        ) from error
+    check_rows(table.num_rows, max_rows)
+    arrays = []
+    for column in columns:
+        values = table.column(column.name).combine_chunks()
+        if column.kind == "text":
+            values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+        arrays.append(values)
+    return pa.RecordBatch.from_arrays(arrays, names=wanted)
