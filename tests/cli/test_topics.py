@@ -366,3 +366,18 @@ def test_search_goes_by_meaning(banking):
     path, _ = banking
     best = told("search", path, "how old must my daughter be")[0]
     assert "age" in best["name"] or "old" in " ".join(best["texts"])
+
+
+def test_copies_of_one_text_have_a_report_too(folder):
+    Path("same.txt").write_text("the same text\n" * 60)
+    shoal("fit", "same.txt", "-k", 1, "--model", "hashed", "--out", "same.topics")
+    shoal("report", "same.topics", "--out", "same.html")
+    assert "60 texts" in Path("same.html").read_text(encoding="utf-8")
+
+
+def test_a_report_replaces_no_model(model):
+    before = model.read_bytes()
+    assert "is no page" in refused("report", model, "--out", model)
+    assert model.read_bytes() == before
+    shoal("report", model, "--out", "page.html")
+    shoal("report", model, "--out", "page.html")

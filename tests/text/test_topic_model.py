@@ -465,3 +465,10 @@ def test_missing_values_of_pandas_are_empty_texts() -> None:
     texts = pd.Series(["lost card", pd.NA, "card lost", None, "exchange rate"], dtype="string")
     fitted = TopicModel(2, embedder="hashed").fit(texts)
     assert fitted.labels_.tolist() == [0, -1, 0, -1, 1]
+
+
+def test_times_in_the_future_are_told() -> None:
+    with pytest.raises(BadInputError, match="text 2: its time lies in the future"):
+        TopicModel(1, embedder="hashed").fit(["a card", "a coin"], times=["2026-01-01", "9999-12-31"])
+    with pytest.raises(BadInputError, match="in seconds"):
+        TopicModel(1, embedder="hashed").fit(["a card", "a coin"], times=[1.7e12, 1.7e12])

@@ -92,8 +92,10 @@ class TopicLabeller:
         ------
         ShoalError : another embedder than that of the topics.
         """
-        mark = str(embedder.width) if self.source[0] == GIVEN else embedder.fingerprint
-        if mark != self.source[1]:
+        given = self.source[0] == GIVEN
+        if embedder.width != self.clusters.n_features or not (
+            given or embedder.fingerprint == self.source[1]
+        ):
             raise ShoalError(
                 f"the topics are of {self.source[0]}, and a worker has {embedder.name}, which cannot be compared"
             )

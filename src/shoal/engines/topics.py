@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self
 
@@ -14,6 +14,7 @@ from shoal.engines.shares import framed, unframed
 from shoal.errors import BadInputError, DamagedFileError, Rejects, ShoalError
 from shoal.summary import wire
 from shoal.text.embedding import Embedder
+from shoal.text.stop_words import stop_words
 from shoal.text.topic_model import TopicModel
 from shoal.text.topic_state import TopicSettings, TopicState
 from shoal.text.topic_summary import SAMPLE_ROWS, TopicSummary
@@ -63,7 +64,9 @@ class TopicOptions:
     @property
     def settings(self) -> TopicSettings:
         """Of the topics' state."""
-        languages = None if self.languages is None else tuple(self.languages)
+        given = self.languages
+        languages = (given,) if isinstance(given, str) else None if given is None else tuple(given)
+        stop_words(languages or ())  # unknown ones are an error now
         return TopicSettings(self.n_topics, languages, self.n_keywords, self.n_texts, self.random_state)
 
     def new(self) -> TopicSummary:
@@ -77,6 +80,14 @@ class TopicOptions:
             k_max=max(k if isinstance(k, int) else k[1], 128),
             n_threads=1,
         )
+
+
+def chosen_options(settings: TopicOptions | None, n_topics: Any, embedder: str | None) -> TopicOptions:
+    """Settings, with the two that have parameters of their own where these are given."""
+    out = settings or TopicOptions()
+    if n_topics != "auto":
+        out = replace(out, n_topics=n_topics)
+    return out if embedder is None else replace(out, embedder=embedder)
 
 
 @dataclass

@@ -160,6 +160,8 @@ def by_tsne(view: View) -> Projection:
     if len(rows) < 5:
         raise BadInputError(f"t-SNE of {len(rows)} points says nothing", remedy="use --projection pca")
     X = view.vectors[rows]
+    if not np.ptp(X, axis=0).any():
+        raise BadInputError("all points are at one place", remedy="use --projection pca")
     if view.d > 50:
         X = PCA(min(50, len(rows)), random_state=0).fit_transform(X)
     flat = TSNE(init="pca", random_state=0, perplexity=min(30.0, (len(rows) - 1) / 3)).fit_transform(

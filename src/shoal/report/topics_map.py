@@ -82,7 +82,10 @@ def topic_map(
     rows, stands_for = thin(positions, weights, k, POINTS)
     view = View.of(model, WeightedPoints(X[rows], stands_for))
     with threadpool_limits(1, "openmp"):  # threads that wait for one another are slow where others work too
-        placed = by_tsne(view) if len(rows) >= FEW else by_pca(view)
+        differ = (
+            len(rows) >= FEW and len(np.unique(X[rows], axis=0)) >= FEW
+        )  # t-SNE ends the process where none do
+        placed = by_tsne(view) if differ else by_pca(view)
     points, mine = _in_frame(placed), positions[rows]
     homes = [points[mine == j] for j in range(k)]
     anchors = np.array([np.median(own, axis=0) if len(own) else (WIDTH / 2, HEIGHT / 2) for own in homes])

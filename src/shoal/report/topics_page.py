@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from shoal.errors import BadInputError
+from shoal.errors import BadInputError, ShoalError
 from shoal.model.release import release
 from shoal.report.palette import cluster_colours
 from shoal.report.topics_map import HEIGHT, WIDTH, topic_map
@@ -58,6 +58,10 @@ def write_topics_page(
     >>> "2 topics in 4 texts" in page
     True
     """
+    if Path(path).is_file() and not Path(path).read_bytes()[:64].lstrip().lower().startswith(
+        b"<!doctype html"
+    ):
+        raise ShoalError(f"{path} exists and is no page; choose another --out")
     text = render_topics(model, title=title, bins=bins)
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")

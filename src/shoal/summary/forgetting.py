@@ -18,6 +18,8 @@ from shoal.errors import BadInputError, DamagedFileError, ShoalError
 
 EPOCH = 64
 """Half-lives between two landmarks."""
+FUTURE = 86_400.0
+"""Seconds an event time may lie ahead of this machine's clock. One row from the year 2099 would age all others away."""
 FORGOTTEN = 2.0**-900
 """What weighs less than this against the landmark weighs nothing."""
 

@@ -52,7 +52,7 @@ def texts_of(given: Any) -> Texts:
     values = _values(given)
     texts, kept, rejects = [], [], Rejects()
     for i, value in enumerate(values):
-        if _is_missing(value):
+        if is_missing(value):
             rejects.add(EMPTY, 1, f"text {i + 1}")
             continue
         if not isinstance(value, str):
@@ -88,7 +88,7 @@ def seconds_of(times: Any) -> NDArray[np.float64]:
 
 
 def _moment(value: Any, i: int) -> float:
-    if _is_missing(value):
+    if is_missing(value):
         return math.nan
     if isinstance(value, str):
         try:
@@ -104,7 +104,7 @@ def _moment(value: Any, i: int) -> float:
     raise BadInputError("is no time", place=f"time {i + 1}", remedy="give seconds, dates or ISO 8601 texts")
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """None, NaN, and what pandas has for them."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True

@@ -81,6 +81,10 @@ def save_topics(path: Path, saved: Saved) -> None:
         return
     if not (path / FILE).exists():
         raise ShoalError(f"{path} is a directory, but not that of a stream of topics; give a file")
+    if saved.state.home != (path.resolve(), saved.state.summary.count):
+        raise ShoalError(
+            f"{path} is that of a stream, which learns by itself and takes decisions about its own topics only; give a file"
+        )
 
     def change(now: Curation | None) -> Curation:
         if now is not None and now.to_dict() != saved.state.decided_before:
@@ -126,6 +130,8 @@ def read_topics(path: Path) -> Saved:
         meta, arrays = wire.unpack(_KIND, data)
         state = TopicState.from_bytes(arrays["state"].tobytes())
         name, fingerprint = meta["source"]
+        if folder.is_dir():
+            state.home = (folder.resolve(), state.summary.count)
         told = read_decisions(folder) if folder.is_dir() else None
         if told is not None:
             state.decide(told)

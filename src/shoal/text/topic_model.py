@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time as clock
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from shoal.errors import BadInputError, ShoalError
 from shoal.kernels import as_floats
 from shoal.model.cluster_model import ClusterModel, unit_rows
 from shoal.model.events import Event
+from shoal.summary.forgetting import FUTURE
 from shoal.text.embedding import Embedder, load_embedder
 from shoal.text.over_time import TopicTimes, over_time
 from shoal.text.stop_words import stop_words
@@ -399,6 +401,12 @@ class TopicModel(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         state, kept = self.state_, found.kept
         when = None if times is None else _some(seconds_of(times), found, "times")
+        if when is not None and (late := np.flatnonzero(when > clock.time() + FUTURE)).size:
+            raise BadInputError(
+                "its time lies in the future",
+                place=f"text {int(kept[late[0]]) + 1}",
+                remedy="are the times in seconds? leave it out, or mend its time",
+            )
         names = None if ids is None else _some(np.asarray(ids, object), found, "ids").tolist()
         w = None if weights is None else _some(np.asarray(weights, np.float64), found, "sample_weight")
         if len(kept):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -89,6 +90,8 @@ class TopicState:
         self._described: Described | None = None
         self.decided_before: dict[str, Any] | None = None
         """Decisions as they were read from the directory of a stream."""
+        self.home: tuple[Path, int] | None = None
+        """That directory, and how many texts had been learned."""
 
     @property
     def is_current(self) -> bool:

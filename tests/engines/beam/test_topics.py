@@ -349,3 +349,24 @@ def test_questions_to_a_bank_with_a_real_language_model() -> None:
     with TestPipeline() as p:
         texts = p | beam.Create([row["text"] for row in rows[:80] + rows[-80:]])
         assert_that(texts | FitTopics(2), check)
+
+
+def test_settings_are_not_overwritten_by_defaults() -> None:
+    options = TopicOptions(n_topics=7, embedder="hashed", languages="en")
+    assert FitTopics(settings=options).options == options
+    assert FitTopics(3, embedder="hashed:64", settings=options).options.n_topics == 3
+    assert options.settings.languages == ("en",)
+    with pytest.raises(ShoalError, match="xx"):
+        TopicOptions(languages=("xx",))
+
+
+def test_what_pandas_calls_missing_is_an_empty_text() -> None:
+    import pandas as pd
+
+    from shoal.engines.beam.text_rows import text_of
+
+    for missing in (pd.NA, pd.NaT, None, float("nan")):
+        with pytest.raises(BadInputError, match="empty text"):
+            text_of({"text": missing}, Fields())
+    with pytest.raises(BadInputError, match="ndarray is no text"):
+        text_of({"text": np.array(["a", "b"])}, Fields())

@@ -219,3 +219,26 @@ def test_a_split_by_hand_takes_no_id_that_the_stream_has_given_out(tmp_path: Pat
     ids = [t.id for t in TopicModel.load(state).topics_]
     assert len(ids) == len(set(ids)) == 4
     assert sum(t.pinned for t in TopicModel.load(state).topics_) == 2
+
+
+def test_a_stream_takes_decisions_only_and_goes_on_with_its_own_vectors(tmp_path: Path) -> None:
+    source, state = write(tmp_path / "in.jsonl", records(1500)), tmp_path / "state"
+    run(source, state, chunks=12)
+    model = TopicModel.load(state)
+    with pytest.raises(ShoalError, match="learns by itself"):
+        model.partial_fit(["my card is lost"] * 5).save(state)
+    other = TopicModel(3, embedder="hashed:64").fit([r["text"] for r in records(100)])
+    with pytest.raises(ShoalError, match="its own topics only"):
+        other.save(state)
+    for name, width in (("hashed", "hashed"), ("hashed:64", "other")):
+        embedder = load_embedder(name)
+        topics = TopicSettings(3)
+        stream = topic_stream("text", topics, time="at", every=Span.parse("300"), keep=("id",))
+        learner = TopicLearner(stream, topics, "text", (width, "another"), state)
+        opened = EmbeddedSource(
+            open_stream(str(source), follow=False, options=ReadOptions(on_error="skip"), state=state),
+            embedder,
+            "text",
+        )
+        with pytest.raises(BadInputError, match="not of"):
+            StreamRun(opened, stream, state, learner=learner).run()

@@ -84,6 +84,8 @@ def run(
     if files.guessed and not json:
         err.print(f"texts are in column {files.column!r}", style="dim", markup=False)
     target = out_file or more or t.DEFAULT_FILE
+    if target.is_dir():
+        raise BadInputError(f"{target} is a directory", remedy="give a file with --out")
     given = {"-k": k, "--language": language, "--half-life": half_life}
     if more is not None and (said := [name for name, value in given.items() if value is not None]):
         raise BadInputError(

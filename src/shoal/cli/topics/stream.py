@@ -13,6 +13,7 @@ from shoal.cli import stream_options as so
 from shoal.cli.console import err, out, print_json
 from shoal.cli.live import stopping, telling
 from shoal.cli.topics import options as t
+from shoal.cli.topics.tables import one_line
 from shoal.engines.outputs.open import open_output
 from shoal.engines.stream.run import RunOptions, Status, StreamRun
 from shoal.engines.stream.settings import Span
@@ -127,13 +128,8 @@ def spoken(event: Event, topics: dict[int, Topic], number: int) -> str:
     if topic is None:
         return text
     if event.kind == "born" and topic.texts:
-        return f'topic {number} born: {topic.name} ({event.share:.1%} of the texts), such as "{_short(topic.texts[0])}"'
-    return f"{text}: {topic.name}"
-
-
-def _short(text: str, most: int = 80) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"
+        return f'topic {number} born: {one_line(topic.name)} ({event.share:.1%} of the texts), such as "{one_line(topic.texts[0], 80)}"'
+    return f"{text}: {one_line(topic.name)}"
 
 
 def _conclude(done: Status, learner: TopicLearner, state: Path, *, json: bool, to_stderr: bool) -> None:

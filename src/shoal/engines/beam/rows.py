@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.engines.shares import RowBatch
-from shoal.engines.stream.parts import FUTURE
 from shoal.errors import BadInputError
 from shoal.model.cluster_model import unit_rows
+from shoal.summary.forgetting import FUTURE
 from shoal.summary.intake import LARGEST
 
 NO_TIME = "there is no event time"

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shoal.engines.beam.rows import NO_TIME, Fields, Refused, field_of
-from shoal.engines.stream.parts import FUTURE
 from shoal.errors import BadInputError
+from shoal.summary.forgetting import FUTURE
 from shoal.summary.intake import LARGEST
 from shoal.text.embedding import clean
-from shoal.text.text_input import EMPTY
+from shoal.text.text_input import EMPTY, is_missing
 
 TEXT = "text"
 """Field of the text where none is named."""
@@ -93,7 +93,7 @@ def text_of(element: Any, fields: Fields) -> str:
     value = element
     if element is not None and (fields.features or not isinstance(element, str)):
         value = field_of(element, fields.features[0] if fields.features else TEXT)
-    if value is None or value != value:  # NaN, as pandas has it
+    if is_missing(value):
         raise BadInputError(EMPTY)
     if not isinstance(value, str):
         raise BadInputError(f"{type(value).__name__} is no text")
@@ -149,6 +149,8 @@ def _time(element: Any, name: str | None, stamp: float, *, timed: bool) -> float
             raise BadInputError(NO_TIME)
         return stamp
     value = field_of(element, name)
+    if is_missing(value):
+        raise BadInputError(NO_TIME)
     if isinstance(value, datetime):
         value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     time = _number(value, name)

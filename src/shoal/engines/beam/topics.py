@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -16,7 +15,7 @@ from shoal.engines.beam.rows import Fields
 from shoal.engines.beam.text_rows import checked_fields, new_ids, read_rows
 from shoal.engines.beam.texts.embed import loaded
 from shoal.engines.beam.topic_coders import TopicShareCoder
-from shoal.engines.topics import TextBatch, TopicOptions, TopicShare, embedded
+from shoal.engines.topics import TextBatch, TopicOptions, TopicShare, chosen_options, embedded
 from shoal.errors import BadInputError, Rejects
 from shoal.text.topic_model import TopicModel
 
@@ -62,7 +61,7 @@ class FitTopics(beam.PTransform):  # type: ignore[misc]
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         super().__init__()
-        self.options = replace(settings or TopicOptions(), n_topics=n_topics, embedder=embedder)
+        self.options = chosen_options(settings, n_topics, embedder)
         self.fields, self.per_key = checked_fields(fields), per_key
         self.batch_rows, self.with_dead = batch_rows, False
 

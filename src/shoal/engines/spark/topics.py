@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,14 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from shoal.engines.spark import jobs
 from shoal.engines.spark.columns import check_free, quoted
 from shoal.engines.topic_labels import TopicLabeller, labeller_of
-from shoal.engines.topics import TextBatch, TopicOptions, TopicShare, embedded, worker_embedder
+from shoal.engines.topics import (
+    TextBatch,
+    TopicOptions,
+    TopicShare,
+    chosen_options,
+    embedded,
+    worker_embedder,
+)
 from shoal.errors import BadInputError, Rejects
 from shoal.features.columns import numbers
 from shoal.text.text_input import EMPTY, texts_of
@@ -66,7 +73,7 @@ def fit_topics(
     >>> model = fit_topics(df, "title", n_topics=20, idCol="id")  # doctest: +SKIP
     >>> assign_topics(df, model, "title").groupBy("topic_name").count().show()  # doctest: +SKIP
     """
-    options = replace(settings or TopicOptions(), n_topics=n_topics, embedder=embedder)
+    options = chosen_options(settings, n_topics, embedder)
     if options.half_life is not None and timeCol is None:
         raise BadInputError("texts are forgotten by their time", remedy="name the column: timeCol=...")
     columns = _TextColumns(textCol, idCol, timeCol, weightCol)

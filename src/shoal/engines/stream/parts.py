@@ -17,9 +17,7 @@ from shoal.features.event_time import event_times
 from shoal.features.recipe import Recipe
 from shoal.features.troubles import Refused
 from shoal.sources.stream_protocol import DeadLetter
-
-FUTURE = 86_400.0
-"""Seconds an event time may lie ahead of this machine's clock. One row from the year 2099 would age all others away."""
+from shoal.summary.forgetting import FUTURE
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ class TopicLearner(Learner):
     def extra(self) -> dict[str, bytes]:
         """The texts, and what is known of the topics."""
         held: Any = [] if self.summary is None else self.summary.held_ids()
-        meta = json.dumps(self.of.to_meta()).encode()
+        meta = json.dumps(self.of.to_meta() | {"source": list(self.source)}).encode()
         return {"notes": self.notes.to_bytes(held), "topics": meta}
 
     def restore_extra(self, extra: dict[str, bytes]) -> None:
@@ -188,6 +188,13 @@ class TopicLearner(Learner):
             raise DamagedFileError(
                 f"{self.state} is the state of a stream of numbers, not of topics; choose another --state"
             ) from None
+        name, fingerprint = meta["source"]
+        if fingerprint != self.source[1]:
+            raise BadInputError(
+                f"was begun with vectors of {name}, not of {self.source[0]}",
+                place=str(self.state),
+                remedy="give the same --model, or begin anew in another --state",
+            )
         summary = TopicSummary() if self.summary is None else self._summary()
         settings = self.of.settings
         self.of = TopicState.of_meta(meta, summary, self.model)
