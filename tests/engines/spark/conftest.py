@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 MODE = os.environ.get("SHOAL_TEST_SPARK", "classic")
+
+
+def _started(builder: Any) -> Any:
+    """The JVM is forked off this process, which may hold gRPC's threads of other tests: then the child may die before it is born."""
+    from pyspark.errors import PySparkRuntimeError
+
+    for left in (2, 1, 0):
+        try:
+            return builder.getOrCreate()
+        except PySparkRuntimeError:
+            if not left:
+                raise
+            time.sleep(2.0)
+    raise AssertionError
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +64,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     }
     for name, value in settings.items():
         builder = builder.config(name, value)
-    session = builder.getOrCreate()
+    session = _started(builder)
     yield session
     session.stop()
