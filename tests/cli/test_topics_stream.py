@@ -127,3 +127,13 @@ def test_mistakes_are_one_clear_line(tmp_path: Path, asked: list[str], says: str
     assert says in err
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) <= 3
+
+
+def test_labels_on_standard_output_are_alone_there(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in tweets(300)))
+    run = started(source, "--state", tmp_path / "s", "--model", "hashed", "-k", 5, "--out", "-", "--json")
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    assert [json.loads(line)["row"] for line in out.splitlines()] == list(range(1, 301))
+    assert '"type": "end"' in err

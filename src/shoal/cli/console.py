@@ -55,9 +55,11 @@ def watching(verb: str) -> Iterator[Callable[[Done], None]]:
         yield watch
 
 
-def print_json(data: Any) -> None:
-    """One JSON document on standard output, for machines."""
-    sys.stdout.write(json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n")
+def print_json(data: Any, *, to_stderr: bool = False) -> None:
+    """One JSON document on standard output, for machines; or beside it, where labels go there."""
+    (sys.stderr if to_stderr else sys.stdout).write(
+        json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n"
+    )
 
 
 def _finite(data: Any) -> Any:

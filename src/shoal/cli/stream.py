@@ -143,7 +143,7 @@ def _conclude(done: Status, state: Path, *, json: bool, to_stderr: bool) -> None
     found = load(state)
     if json:
         print_json({"type": "end", "read": done.read, "learned": done.learned, "dead_letters": done.rejected, "seconds_running": round(done.seconds, 3)}
-                   | summarise(found))  # fmt: skip
+                   | summarise(found), to_stderr=to_stderr)  # fmt: skip
         return
     console = err if to_stderr else out
     speed = done.read / max(done.seconds, 1e-9)

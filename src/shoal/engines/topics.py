@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -236,18 +235,6 @@ def embedded(embedder: Embedder, texts: Sequence[str]) -> Embedded:
                     refused[i] = f"the language model cannot read it: {type(error).__name__}: {error}"[:200]
     X = np.concatenate(parts) if parts else np.empty((0, embedder.width), np.float32)
     return Embedded(X, [i for i in range(len(texts)) if i not in refused], refused)
-
-
-@lru_cache(maxsize=4)
-def worker_embedder(name: str | None, device: str | None = None) -> Embedder:
-    """A language model, loaded once for each process.
-
-    >>> worker_embedder("hashed:64") is worker_embedder("hashed:64")
-    True
-    """
-    from shoal.text.embedding import load_embedder
-
-    return load_embedder(name, device=device)
 
 
 def pack_topics(model: TopicModel) -> bytes:

@@ -34,6 +34,7 @@ from shoal.engines.beam.texts.naming import names_of
 from shoal.engines.beam.texts.settings import options_of
 from shoal.errors import BadInputError
 from shoal.model.events import Event
+from shoal.text import loaded as loading
 
 ABOUT = {
     "joy": "i feel so happy and delighted about my {} today",
@@ -247,14 +248,14 @@ def test_each_program_has_a_job_name_of_its_own() -> None:
 
 def test_a_language_model_is_loaded_once_for_all_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[Any] = []
-    plain = embed.load_embedder
+    plain = loading.load_embedder
 
     def counted(*args: Any, **more: Any) -> Any:
         loads.append(args)
         return plain(*args, **more)
 
-    monkeypatch.setattr(embed, "load_embedder", counted)
-    monkeypatch.setattr(embed, "_LOADED", {})
+    monkeypatch.setattr(loading, "load_embedder", counted)
+    monkeypatch.setattr(loading, "_LOADED", {})
     stream = TestStream()
     for i in range(5):
         stream = stream.add_elements([{"id": str(i), "text": f"text number {i}"}])

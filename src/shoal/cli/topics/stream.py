@@ -13,6 +13,7 @@ from shoal.cli import stream_options as so
 from shoal.cli.console import err, out, print_json
 from shoal.cli.live import stopping, telling
 from shoal.cli.topics import options as t
+from shoal.cli.topics.models import load_quick
 from shoal.cli.topics.tables import one_line
 from shoal.engines.outputs.open import open_output
 from shoal.engines.stream.run import RunOptions, Status, StreamRun
@@ -21,7 +22,6 @@ from shoal.engines.stream.topics import TopicLearner, topic_stream
 from shoal.model.events import Event
 from shoal.sources.stream_embedded import EmbeddedSource
 from shoal.sources.stream_open import open_stream
-from shoal.text.embedding import load_embedder
 from shoal.text.topic_state import TopicSettings
 from shoal.text.topics import Topic
 
@@ -84,7 +84,7 @@ def run(
         keep=so.parts(keep),
         sample_rows=sample_rows,
     )
-    embedder = load_embedder(model, device=device, cache=t.cache_folder(cache, no_cache))
+    embedder = load_quick(model, device, t.cache_folder(cache, no_cache))
     read = o.reading(
         {}, names=names, delimiter=delimiter, format=format, encoding=encoding, on_error=o.OnError.skip
     )
@@ -139,7 +139,9 @@ def _conclude(done: Status, learner: TopicLearner, state: Path, *, json: bool, t
         return
     if json:
         told = {"read": done.read, "learned": done.learned, "dead_letters": done.rejected}
-        print_json({"type": "end", **told, "topics": [t.to_dict() for t in learner.topics]})
+        print_json(
+            {"type": "end", **told, "topics": [t.to_dict() for t in learner.topics]}, to_stderr=to_stderr
+        )
         return
     speed = done.read / max(done.seconds, 1e-9)
     text = f"{done.read:,} texts in {done.seconds:.1f} s ({speed:,.0f}/s); {done.rejected:,} dead letters; {len(learner.topics)} topics"

@@ -15,9 +15,9 @@ from shoal.engines.beam.batches import BATCH_ROWS, Gathering, Group
 from shoal.engines.beam.elements import DEAD, NAMESPACE, DeadLetter, keyed
 from shoal.engines.beam.rows import Fields
 from shoal.engines.beam.text_rows import checked_fields, read_rows
-from shoal.engines.beam.texts.embed import loaded
 from shoal.engines.topic_labels import TopicLabeller, labeller_of
 from shoal.errors import BadInputError
+from shoal.text.loaded import loaded
 from shoal.text.topic_model import TopicModel
 
 

@@ -13,10 +13,10 @@ from shoal.engines.beam.batches import BATCH_ROWS, Gathering, Group
 from shoal.engines.beam.elements import DEAD, NAMESPACE, ROWS, DeadLetter, keyed
 from shoal.engines.beam.rows import Fields
 from shoal.engines.beam.text_rows import checked_fields, new_ids, read_rows
-from shoal.engines.beam.texts.embed import loaded
 from shoal.engines.beam.topic_coders import TopicShareCoder
 from shoal.engines.topics import TextBatch, TopicOptions, TopicShare, chosen_options, embedded
 from shoal.errors import BadInputError, Rejects
+from shoal.text.loaded import loaded
 from shoal.text.topic_model import TopicModel
 
 

@@ -21,10 +21,10 @@ from shoal.engines.topics import (
     TopicShare,
     chosen_options,
     embedded,
-    worker_embedder,
 )
 from shoal.errors import BadInputError, Rejects
 from shoal.features.columns import numbers
+from shoal.text.loaded import loaded
 from shoal.text.text_input import EMPTY, texts_of
 from shoal.text.topic_model import TopicModel
 
@@ -172,7 +172,7 @@ class _TopicWork:
                 usable &= ~rows
         at = np.flatnonzero(usable)
         texts = [text for text, i in zip(found.texts, found.kept.tolist(), strict=True) if usable[i]]
-        embedder = worker_embedder(self.options.embedder, self.options.device)
+        embedder = loaded(self.options.embedder, self.options.device)
         made = embedded(embedder, texts)
         for i, reason in made.refused.items():
             rejects.add(reason, 1, f"row {before + int(at[i]) + 1} of partition {partition}")
@@ -226,7 +226,7 @@ def _labels(labeller: bytes) -> Callable[[pa.Array], pa.Array]:
     def label(texts: pa.Array) -> pa.Array:
         by = labeller_of(labeller)
         given = texts_of(texts)
-        found = by.labels(given.texts, worker_embedder(by.embedder, by.device))
+        found = by.labels(given.texts, loaded(by.embedder, by.device))
         at = given.kept[found.kept]
         missing = np.ones(len(texts), np.bool_)
         missing[at] = False

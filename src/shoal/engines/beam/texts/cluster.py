@@ -21,7 +21,7 @@ from shoal.engines.beam.rows import Fields
 from shoal.engines.beam.store import FileStore
 from shoal.engines.beam.texts.changes import TellChanges
 from shoal.engines.beam.texts.documents import FromMessages
-from shoal.engines.beam.texts.embed import Embed, loaded
+from shoal.engines.beam.texts.embed import Embed
 from shoal.engines.beam.texts.settings import (
     find_local,
     in_one_line,
@@ -31,6 +31,7 @@ from shoal.engines.beam.texts.settings import (
     subscription_of,
 )
 from shoal.errors import BadInputError, ShoalError
+from shoal.text.loaded import loaded
 
 DOCUMENTS = "documents"
 EXAMPLES = """examples:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,24 +9,8 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
 from shoal.engines.beam.texts.documents import Document
-from shoal.text.embedding import Embedder, load_embedder
-
-_LOADED: dict[tuple[str | None, str | None], Embedder] = {}
-_LOADING = threading.Lock()
-
-
-def loaded(model: str | None = None, device: str | None = None) -> Embedder:
-    """A language model, loaded once for each process.
-
-    The local streaming runner sets every step up anew for every bundle, and would load it each time.
-
-    >>> loaded("hashed:64") is loaded("hashed:64")
-    True
-    """
-    with _LOADING:
-        if (model, device) not in _LOADED:
-            _LOADED[model, device] = load_embedder(model, device=device)
-        return _LOADED[model, device]
+from shoal.text.embedding import Embedder
+from shoal.text.loaded import loaded
 
 
 class EmbeddingHandler(ModelHandler):  # type: ignore[misc]
