@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
-import shoal.serve.app as app_module
+import shoal.serve.routes.assign as assign_module
 from shoal.errors import ShoalError
 from shoal.model.store import ModelStore
 from shoal.serve.app import create_app
@@ -370,7 +370,7 @@ def test_a_fault_of_the_service_leaves_no_trace_in_the_answer(client, frame, mon
     def broken(*_, **__):
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(app_module, "read_rows", broken)
+    monkeypatch.setattr(assign_module, "read_rows", broken)
     got = post(client, *BODIES["csv"](frame))
     assert got.status_code == 500
     assert "secret" not in got.text

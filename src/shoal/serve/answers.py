@@ -43,7 +43,7 @@ def chosen_kind(accept: str) -> str | None:
     return None
 
 
-def answer_table(rows: Vectors, found: Assignment) -> pa.Table:
+def answer_table(served: Served, rows: Vectors, found: Assignment) -> pa.Table:
     """A row for every row sent: id, distances and outlier score; null for rows without a vector."""
     missing = np.ones(rows.sent, bool)
     missing[rows.kept] = False
@@ -55,7 +55,7 @@ def answer_table(rows: Vectors, found: Assignment) -> pa.Table:
 
     return pa.table(
         {
-            "id": spread(found.ids),
+            "id": spread(served.shown_ids[found.positions]),
             "distance": spread(found.distances),
             "second_distance": spread(found.second_distances),
             "outlier_score": spread(found.outlier_scores),

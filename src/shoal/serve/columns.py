@@ -16,6 +16,8 @@ from shoal.features.columns import Vector
 from shoal.serve.models import Served
 
 PLACE = "request"
+TEXT = "text"
+"""Column of the texts of topics."""
 MEND = "mend the row, or ask for ?on_error=skip to have null for it"
 
 
@@ -61,7 +63,9 @@ class Wanted:
 
 
 def wanted_columns(served: Served) -> tuple[Wanted, ...]:
-    """The columns in the order in which rows of bare values have them."""
+    """The columns in the order in which rows of bare values have them; of topics the one of the texts."""
+    if served.topics is not None:
+        return (Wanted(TEXT, "text"),)
     if served.recipe is None:
         return tuple(Wanted(name, "number") for name in served.model.feature_names)
     vectors = {b.name: b.width for b in served.recipe.blocks if isinstance(b, Vector)}

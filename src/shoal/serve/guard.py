@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shoal.serve.answers import to_json
 from shoal.serve.metrics import Metrics
+from shoal.serve.refused import error_response
 from shoal.serve.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -73,11 +72,3 @@ class Guard:
         refused = error_response(401, "no valid token", remedy="send Authorization: Bearer TOKEN")
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
-
-
-def error_response(
-    status: int, error: str, *, place: str | None = None, remedy: str | None = None, **headers: Any
-) -> Response:
-    """An error as all of them look: ``{"error", "place", "remedy"}``."""
-    body = to_json({"error": error, "place": place, "remedy": remedy})
-    return Response(body, status, headers=dict(headers), media_type="application/json")

@@ -7,19 +7,20 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
-from shoal.engines.stream.checkpoint import CHECKPOINT
-from shoal.engines.stream.state import is_stream_state, load_stream
+import numpy as np
+from numpy.typing import NDArray
+
 from shoal.errors import ShoalError
 from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import ClusterModel
-from shoal.model.packed import unpack_model
-from shoal.model.packed_folder import is_packed_folder, load_packed_folder, newest_version
-from shoal.model.persistence import MANIFEST, load_model
-from shoal.model.store import ModelStore
+from shoal.serve.opening import Kind, find
+from shoal.serve.topics import ServedTopics
+from shoal.summary.coreset import Coreset
 
 _log = logging.getLogger(__name__)
 
@@ -31,26 +32,27 @@ class Served:
     name: str
     model: ClusterModel
     recipe: Recipe | None
-    """How rows become vectors; None: rows are vectors."""
+    """How rows become vectors; None: rows are vectors, or texts."""
     version: str
     """Number in its store; of a model without one, the hash it was saved under."""
     loaded_at: str
     """UTC, ISO 8601."""
+    home: Path
+    """Where the model, store, stream or topics lie."""
+    kind: Kind
+    topics: ServedTopics | None = None
+    """If the clusters are topics of texts."""
+    read_summary: Callable[[], Coreset | None] = field(default=lambda: None, repr=False)
 
+    @cached_property
+    def summary(self) -> Coreset | None:
+        """The summary the model was solved from, read when it is first asked for; None where there is none."""
+        return self.read_summary()
 
-@dataclass(frozen=True)
-class _Found:
-    """The newest version at a path, not read yet."""
-
-    watched: Path
-    """What is another file, or has another time, when there is a newer version."""
-    number: int | None
-    read: Callable[[], ClusterModel]
-
-    @property
-    def stamp(self) -> tuple[str, int, int, int]:
-        held = self.watched.stat()
-        return str(self.watched), held.st_ino, held.st_mtime_ns, held.st_size
+    @cached_property
+    def shown_ids(self) -> NDArray[np.int64]:
+        """(k,) id under which each cluster of the model is shown: its own, or that of its topic."""
+        return self.model.ids if self.topics is None else self.topics.topic_ids()
 
 
 class Models:
@@ -73,10 +75,12 @@ class Models:
 
     def __init__(self, paths: Mapping[str, str | os.PathLike[str]]) -> None:
         self._paths = {name: Path(path) for name, path in paths.items()}
-        self._stamps: dict[str, tuple[str, int, int, int]] = {}
+        self._stamps: dict[str, object] = {}
         self._served: Mapping[str, Served] = {}
         self._complaints: dict[str, str] = {}
         self._turn = threading.Lock()
+        self.on_change: list[Callable[[Served], None]] = []
+        """Told of every new version, on the thread that read it."""
         for name in self._paths:
             self._refresh_one(name)
 
@@ -135,38 +139,28 @@ class Models:
 
     def _refresh_one(self, name: str) -> bool:
         with self._turn:
-            found = _find(self._paths[name])
+            found = find(self._paths[name])
             if found is None:
                 return False
             stamp = found.stamp  # taken before reading: what is replaced meanwhile is read once more
             if self._stamps.get(name) == stamp:
                 return False
-            model = found.read()
+            held = found.read()
+            model = held.model
             recipe = None if model.recipe is None else Recipe.from_dict(dict(model.recipe))
-            version = model.version if found.number is None else str(found.number)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            self._served = {**self._served, name: Served(name, model, recipe, version, now)}
+            served = Served(
+                name=name,
+                model=model,
+                recipe=recipe,
+                version=model.version if found.number is None else str(found.number),
+                loaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                home=self._paths[name].resolve(),
+                kind=found.kind,
+                topics=held.topics,
+                read_summary=held.summary,
+            )
+            self._served = {**self._served, name: served}
             self._stamps[name] = stamp
-            return True
-
-
-def _find(path: Path) -> _Found | None:
-    """The newest version; None in an empty folder."""
-    if is_stream_state(path):
-        return _Found(path / CHECKPOINT, None, lambda: load_stream(path).model)
-    if not path.is_dir():
-        if not path.exists():
-            raise ShoalError(f"{path} does not exist")
-        return _Found(path, None, lambda: unpack_model(path.read_bytes())[0])
-    if is_packed_folder(path):
-        return _Found(path / "data", None, lambda: load_packed_folder(path)[0])
-    if (file := newest_version(path)) is not None:
-        return _Found(file, int(file.name[1:].partition("-")[0]), lambda: unpack_model(file.read_bytes())[0])
-    if (number := ModelStore(path).latest_number()) is not None:
-        folder = ModelStore(path).path(number)
-        return _Found(folder / MANIFEST, number, lambda: load_model(folder))
-    if all(child.name.startswith(".") for child in path.iterdir()):
-        return None
-    if not (path / MANIFEST).exists():
-        raise ShoalError(f"{path} is neither a Shoal model nor a store of them: it has no {MANIFEST}")
-    return _Found(path / MANIFEST, None, lambda: load_model(path))
+        for told in self.on_change:
+            told(served)
+        return True

@@ -20,6 +20,8 @@ from shoal.serve.arrow_body import arrow_batch
 from shoal.serve.columns import MEND, PLACE, Wanted, bare_width, batch_of, check_width, wanted_columns
 from shoal.serve.limits import check_rows
 from shoal.serve.models import Served
+from shoal.serve.topics import ServedTopics
+from shoal.text.text_input import texts_of
 
 JSON, CSV, ARROW, RAW = (
     "application/json",
@@ -74,6 +76,8 @@ def read_rows(
         rows = arrow_batch(body, columns, max_rows)
     count = rows.num_rows if isinstance(rows, pa.RecordBatch) else len(rows)
     check_rows(count, max_rows)
+    if served.topics is not None:
+        return _texts(served.topics, rows, on_error)
     if served.recipe is None:
         return _plain(served, columns, rows, on_error)
     if not isinstance(rows, pa.RecordBatch):
@@ -86,6 +90,17 @@ def read_rows(
         remedy = MEND if error.remedy and "--" in error.remedy else error.remedy
         raise BadInputError(error.problem, place=error.place, remedy=remedy) from error
     return Vectors(found.matrix, found.kept, count)
+
+
+def _texts(topics: ServedTopics, rows: pa.RecordBatch, on_error: str) -> Vectors:
+    """Texts as vectors; empty ones have none."""
+    found = texts_of(rows.column(0).to_pylist())
+    if on_error == "raise" and len(found.texts) < rows.num_rows:
+        missing = np.setdiff1d(np.arange(rows.num_rows), found.kept)
+        raise BadInputError("the text is empty", place=f"{PLACE}, row {int(missing[0]) + 1}", remedy=MEND)
+    width = topics.model.n_features
+    matrix = topics.embed(found.texts) if found.texts else np.empty((0, width), np.float32)
+    return Vectors(matrix, found.kept.astype(np.int64), rows.num_rows)
 
 
 def _plain(served: Served, columns: tuple[Wanted, ...], rows: Any, on_error: str) -> Vectors:
@@ -141,6 +156,8 @@ def _from_json(body: bytes, columns: tuple[Wanted, ...], max_rows: int) -> Any:
         raise BadInputError("has no list of rows", place=PLACE, remedy='send {"rows": [...]}')
     check_rows(len(rows), max_rows)
     kinds = {type(row) for row in rows}
+    if kinds == {str} and len(columns) == 1 and columns[0].kind == "text":
+        return pa.RecordBatch.from_arrays([pa.array(rows, pa.string())], names=[columns[0].name])
     if kinds == {dict}:
         return _named(rows, columns)
     if kinds != {list}:
