@@ -9,7 +9,7 @@ help:            ## Show the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(VENV)/installed  ## Cluster real data: one pass, which k, labels, pictures, reports
-	$(BIN)/shoal demo --out demo-out
+	$(BIN)/shoal demo --out demo-out --ask
 
 test: $(VENV)/test-installed  ## Install what is needed and run every test
 	$(BIN)/python -m pytest -n auto --dist loadgroup

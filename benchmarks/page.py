@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import beam, events, page_parts, page_quality, page_streams, shapes, spark, topics
+from benchmarks import beam, events, page_parts, page_quality, page_streams, serve_page, shapes, spark, topics
 from benchmarks.common import load
 from benchmarks.tables import Target, table
 
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[[list[dict[str, Any]], list[Target]], Iterator[str]
     "spark": spark.section,
     "beam": beam.section,
     "topics": topics.section,
+    "serve": serve_page.section,
 }
 HEAD = """# Benchmarks
 

@@ -21,6 +21,7 @@ from benchmarks import (
     outliers,
     page,
     quality,
+    serve,
     shapes,
     soak,
     spark,
@@ -47,6 +48,7 @@ PARTS = {
     "spark": spark.run,
     "beam": beam.run,
     "topics": topics.run,
+    "serve": serve.run,
 }
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What is needed from Debian. Without an argument: for the build, a C++ compiler, Python's headers and venv. With "test":
-# a Redis server for the tests of Redis streams, and a Java runtime for those of Spark. As root on Debian what is missing is
+# a Redis server for the tests of Redis streams, a Java runtime for those of Spark, Chromium and Node for those of the live page. As root on Debian what is missing is
 # installed. Elsewhere it is named: the build cannot do without, the tests that need one of them are skipped by name.
 set -eu
 purpose=${1:-build}
@@ -10,6 +10,8 @@ if [ "$purpose" = test ]; then
     if [ -z "${JAVA_HOME:-}" ]; then
         command -v java >/dev/null 2>&1 || missing="$missing default-jre-headless"
     fi
+    command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+    command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 else
     command -v c++ >/dev/null 2>&1 || missing="$missing g++"
     python=${PYTHON:-python3}

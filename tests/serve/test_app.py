@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import anyio
 import numpy as np
@@ -16,6 +17,7 @@ import shoal.serve.routes.assign as assign_module
 from shoal.errors import ShoalError
 from shoal.model.store import ModelStore
 from shoal.serve.app import create_app
+from shoal.serve.metrics import Metrics
 from shoal.serve.models import Models
 from shoal.serve.settings import Settings
 
@@ -385,7 +387,34 @@ def test_metrics_count_by_route_and_never_by_what_clients_make_up(houses, frame)
     text = client.get("/metrics").text
     assert 'shoal_requests_total{route="/v1/models/{name}/assign",status="200"} 1.0' in text
     assert 'shoal_requests_total{route="unmatched",status="404"} 1.0' in text
-    assert 'shoal_rows_labelled_total{model="houses"} 300.0' in text
+    assert 'shoal_points_total{model="houses"} 300.0' in text
     assert f'shoal_model_version_info{{model="houses",version="{houses[1].model.version}"}} 1.0' in text
     assert 'shoal_request_seconds_count{route="/v1/models/{name}/assign"} 1.0' in text
+    assert 'shoal_clusters{model="houses"} 3.0' in text
     assert "made-up" not in text
+
+
+def test_metrics_count_outlier_scores_as_prometheus_does():
+    scores = np.array([0.0, 0.25, 0.26, 0.9, 0.9995, 1.0])
+    metrics = Metrics()
+    metrics.labelled("m", scores[:2])
+    metrics.labelled("m", scores[2:])
+    text = metrics.text(Models({})).decode()
+    for level, count in (("0.25", 2), ("0.5", 3), ("0.9", 4), ("0.999", 4), ("1", 6), ("+Inf", 6)):
+        assert f'shoal_assign_outlier_score_bucket{{le="{level}",model="m"}} {count}.0' in text
+    assert 'shoal_assign_outlier_score_count{model="m"} 6.0' in text
+    total = re.search(r'shoal_assign_outlier_score_sum\{model="m"\} (\S+)', text)
+    assert float(total[1]) == pytest.approx(scores.sum())
+
+
+def test_metrics_know_a_few_kinds_of_changes_and_how_a_stream_does():
+    metrics = Metrics()
+    for kind in ("born", "born", "split", "something new", "and another"):
+        metrics.changed("m", kind)
+    metrics.stream("m", state_bytes=4096)
+    metrics.stream("m", lag_seconds=1.5)
+    text = metrics.text(Models({})).decode()
+    assert 'shoal_cluster_events_total{kind="born",model="m"} 2.0' in text
+    assert 'shoal_cluster_events_total{kind="other",model="m"} 2.0' in text
+    assert 'shoal_state_bytes{model="m"} 4096.0' in text
+    assert 'shoal_lag_seconds{model="m"} 1.5' in text

@@ -10,6 +10,7 @@ import threading
 import typer
 
 from shoal.cli import (
+    alias,
     assign,
     demo,
     events,
@@ -52,6 +53,7 @@ for command in (
     events,
     window,
     serve,
+    alias,
     demo,
 ):
     app.command(command.__name__.rpartition(".")[2])(command.run)

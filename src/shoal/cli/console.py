@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -113,19 +114,25 @@ def summarise(clustering: Clustering) -> dict[str, Any]:
     }
 
 
-def print_clusters(clustering: Clustering) -> None:
-    """A table of the clusters, with centres in the units of the data."""
+def print_clusters(clustering: Clustering, called: Mapping[int, str] | None = None) -> None:
+    """A table of the clusters, with centres in the units of the data, and the names people gave them."""
     data = summarise(clustering)
     names = list(clustering.model.feature_names)
     shown = names[: _columns_that_fit(names)]
-    table = new_table("cluster", "share", "rows", "radius", *shown)
+    table = new_table("cluster", *(["name"] if called else []), "share", "rows", "radius", *shown)
     nothing = {n: 1e-6 * max(abs(c["centre"][n]) for c in data["clusters"]) for n in shown}
     for cluster in data["clusters"][:MOST_CLUSTERS]:
         values = [cluster["centre"][name] for name in shown]
         numbers = [f"{v if abs(v) > nothing[n] else 0.0:.4g}" for n, v in zip(shown, values, strict=True)]
         size = f"{cluster['weight']:,.0f}"
+        name = [escape(called.get(cluster["id"], ""))] if called else []
         table.add_row(
-            str(cluster["id"]), f"{cluster['share']:.1%}", size, f"{cluster['median_distance']:.3g}", *numbers
+            str(cluster["id"]),
+            *name,
+            f"{cluster['share']:.1%}",
+            size,
+            f"{cluster['median_distance']:.3g}",
+            *numbers,
         )
     print_table(table)
     hidden = []

@@ -7,6 +7,7 @@ commands take to run.
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ import typer
 from numpy.typing import NDArray
 
 from shoal.cli.console import out, print_clusters, print_pass, watching
+from shoal.cli.demo_live import live
 from shoal.cli.demo_stream import replay
 from shoal.cli.sweep import print_choice
 from shoal.engines import local
@@ -29,13 +31,32 @@ def run(
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Directory for everything it makes.")] = Path(
         "demo-out"
     ),
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Only replay a stream, for as long as you look, and show it live.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the live page; 0: any that is free.")
+    ] = 8787,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the live page in a browser.")] = False,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="At the end, ask whether to show the live page.")
+    ] = False,
 ) -> None:
     """Cluster a photograph, handwritten digits and a stream: one pass, which k, labels, events, pictures, reports.
 
-    Takes well under a minute; nothing is downloaded.
+    Takes well under a minute; nothing is downloaded. With --serve a stream is replayed and its clusters are shown live.
+
+    Examples:
+
+      shoal demo
+
+      shoal demo --serve --open
     """
     began = time.monotonic()
     out_dir.mkdir(parents=True, exist_ok=True)
+    if serve:
+        live(out_dir, port, open_browser=open_page)
+        return
     _photograph(out_dir)
     _digits(out_dir)
     _fresh(out_dir, "stream", "stream-labels.jsonl")
@@ -45,6 +66,10 @@ def run(
     for path in sorted(out_dir.rglob("*")):
         if path.suffix in (".png", ".html"):
             out.print(f"  {path}", markup=False)
+    if ask and sys.stdin.isatty() and typer.confirm("See a stream live in the browser?", default=True):
+        live(out_dir, port, open_browser=True)
+    else:
+        out.print(f"A stream, live in the browser: shoal demo --serve --out {out_dir}", markup=False)
 
 
 def _fresh(folder: Path, state: str, labels: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shoal.cli import options as o
 from shoal.cli.console import out, print_clusters, print_json, print_pass, summarise
 from shoal.engines.local import load
+from shoal.model.names import read_names
 
 
 def run(model: o.Model, json: o.Json = False) -> None:
@@ -15,11 +16,14 @@ def run(model: o.Model, json: o.Json = False) -> None:
       shoal inspect houses --json
     """
     found = load(model)
+    called = read_names(model)
     if json:
-        print_json(summarise(found))
+        told = summarise(found)
+        clusters = [c | ({"name": called[c["id"]]} if c["id"] in called else {}) for c in told["clusters"]]
+        print_json(told | {"clusters": clusters})
         return
     print_pass(found)
-    print_clusters(found)
+    print_clusters(found, called)
     was = found.model.provenance
     for name, value in found.model.quality.items():
         out.print(f"{name.replace('_', ' '):>18}  {value:.6g}")

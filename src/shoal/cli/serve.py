@@ -1,33 +1,55 @@
-"""``shoal serve``: a model over HTTP."""
+"""``shoal serve``: models over HTTP, and the live page."""
 
 from __future__ import annotations
 
+import asyncio
+import shlex
 import signal
 import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shoal.cli.console import err
 from shoal.cli.options import parse_bytes
-from shoal.errors import ShoalError
+from shoal.errors import BadInputError, ShoalError
 from shoal.serve.models import Models
 from shoal.serve.settings import Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
+
+    from shoal.serve.learning import Child
+    from shoal.serve.service import Service
 
 GRACE = 10
 """Seconds that running requests have when the service is asked to end."""
+ACCESS, LIMITS, LEARN = "Who may ask", "Limits", "Learning"
+INBOX = ".inbox"
+"""In the state of a stream: rows that were sent and are not learned yet."""
+
+
+class Log(StrEnum):
+    """What is said of each request."""
+
+    json = "json"
+    text = "text"
+    none = "none"
 
 
 def run(
-    model: Annotated[
-        Path,
+    models: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="MODEL_OR_STORE",
-            help="A fitted model, or a store whose newest version is served.",
+            metavar="MODEL_OR_STORE...",
+            help="Fitted models, states of streams, topics, or stores whose newest version is served.",
             show_default=False,
         ),
     ],
@@ -35,40 +57,145 @@ def run(
         str, typer.Option(help="Address to listen at; any but loopback needs a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8787,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="SHOAL_TOKEN", help="What clients must send as Authorization: Bearer.", show_default=False
+            envvar="SHOAL_TOKEN",
+            help="What clients must send as Authorization: Bearer; it may read and write.",
+            rich_help_panel=ACCESS,
+            show_default=False,
         ),
     ] = None,
-    max_body: Annotated[str, typer.Option(help="Largest body of a request.")] = "64MiB",
-    max_rows: Annotated[int, typer.Option(min=1, help="Most rows of a request.")] = 100_000,
+    read_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SHOAL_READ_TOKEN",
+            help="One that may look and label rows.",
+            rich_help_panel=ACCESS,
+            show_default=False,
+        ),
+    ] = None,
+    write_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SHOAL_WRITE_TOKEN",
+            help="One that may also name clusters, move aliases and send rows to learn.",
+            rich_help_panel=ACCESS,
+            show_default=False,
+        ),
+    ] = None,
+    max_body: Annotated[
+        str, typer.Option(help="Largest body of a request.", rich_help_panel=LIMITS)
+    ] = "64MiB",
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Most rows of a request.", rich_help_panel=LIMITS)
+    ] = 100_000,
+    max_waiting: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Most requests that wait; those beyond are told to come again.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = 256,
+    learn: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OPTIONS",
+            help="Learn rows that are sent to /learn into this state, with options of shoal stream: '-k 2:12 --time at'; "
+            "'' goes on with those of the state.",
+            rich_help_panel=LEARN,
+            show_default=False,
+        ),
+    ] = None,
+    inbox: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where such rows are kept until they are learned. Without --learn: for a stream of yours that reads "
+            "this directory.",
+            rich_help_panel=LEARN,
+            show_default=False,
+        ),
+    ] = None,
+    log: Annotated[
+        Log | None,
+        typer.Option(
+            help="A line on standard error for each request. Default: text on a terminal, else json.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Label rows over HTTP, with the newest version of a model.
+    """Label rows over HTTP with the newest versions of models, and show their clusters live in a browser.
 
-    Ctrl-C or SIGTERM ends it, after the requests that are running.
+    The page is at /, the description for machines at /openapi.json. Ctrl-C or SIGTERM ends it, after the requests that
+    are running.
 
-    Example:
+    Examples:
 
-      shoal serve houses
+      shoal serve houses --open
 
       curl -H 'Content-Type: text/csv' --data-binary @houses.csv localhost:8787/v1/models/houses/assign
+
+      shoal serve clicks --learn '-k 2:12 --half-life 6h'
+
+      SHOAL_TOKEN=... shoal serve clicks-state tickets.topics --host 0.0.0.0
     """
-    settings = Settings(host=host, token=token, max_body=parse_bytes(max_body), max_rows=max_rows)
-    models = Models.of_path(model)
+    if learn is not None:
+        if len(models) != 1:
+            raise BadInputError("--learn takes one state of a stream", remedy="serve the others apart")
+        inbox = inbox or models[0] / INBOX
+    settings = Settings(
+        host=host,
+        token=token,
+        read_token=read_token,
+        write_token=write_token,
+        max_body=parse_bytes(max_body),
+        max_rows=max_rows,
+        max_waiting=max_waiting,
+        inbox=inbox,
+        log=(log or (Log.text if sys.stderr.isatty() else Log.json)).value,
+    )
+    with ExitStack() as stack:
+        if learn is not None:
+            stack.callback(_learn(models, settings, learn).stop)
+        held = Models.of_paths(models)
+        service = service_for(held, settings)
+        listening = stack.enter_context(listen(host, port))
+        address = _told(held, host, listening)
+        if open_page:
+            webbrowser.open(address)
+        serve_service(service, listening)
+
+
+def _learn(models: list[Path], settings: Settings, options: str) -> Child:
+    """A process that learns what is sent, into the state that is served."""
+    from shoal.serve.learning import start_learning
+
+    assert settings.inbox is not None
+    (state,) = models
+    return start_learning(state, settings.inbox, shlex.split(options))
+
+
+def service_for(models: Models, settings: Settings) -> Service:
+    """The service, or an error that names what is not installed."""
     try:
-        from shoal.serve.app import create_app
+        from shoal.serve.service import Service
     except ImportError as error:
         raise ShoalError(f"{error.name} is not installed: pip install 'shoal[serve]'") from error
-    app = create_app(models, settings)
-    with listen(host, port) as listening:
-        shown = f"[{host}]" if ":" in host else host
-        for name in models.names:
-            held = models.get(name)
-            what = f"version {held.version}, k = {held.model.k}" if held else "no version yet"
-            address = f"http://{shown}:{listening.getsockname()[1]}/v1/models/{name}"
-            err.print(f"serving {name} ({what}) at {address}", markup=False)
-        _serve(app, listening)
+    return Service(models, settings)
+
+
+def _told(models: Models, host: str, listening: socket.socket) -> str:
+    """Say what is served; answers the address of the page."""
+    shown = f"[{host}]" if ":" in host else host
+    page = f"http://{shown}:{listening.getsockname()[1]}/"
+    for name in models.names:
+        served = models.get(name)
+        what = f"version {served.version}, k = {served.model.k}" if served else "no version yet"
+        err.print(f"serving {name} ({what}) at {page}v1/models/{name}", markup=False)
+    err.print(f"the live page: {page}", markup=False)
+    return page
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -80,8 +207,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _serve(app: FastAPI, listening: socket.socket) -> None:
+def serve_service(service: Service, listening: socket.socket) -> None:
+    """Answer requests until a signal ends it."""
+    from shoal.serve.app import app_of
+
+    serve_app(app_of(service), listening, service.close)
+
+
+def serve_app(app: ASGIApp, listening: socket.socket, closing: Callable[[], None] = lambda: None) -> None:
+    """Answer requests until a signal ends it; ``closing`` is called then, before running requests are waited for."""
     import uvicorn
+
+    class Server(uvicorn.Server):
+        """One that lets listeners go when it is asked to end; it waits for open answers first."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            asyncio.get_running_loop().call_soon_threadsafe(closing)
+            super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
         app,
@@ -93,4 +235,4 @@ def _serve(app: FastAPI, listening: socket.socket) -> None:
     # uvicorn raises a signal again once it has ended in good order, which is an end like any other
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listening])
+    Server(config).run(sockets=[listening])

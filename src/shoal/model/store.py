@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shoal.errors import DamagedFileError, NewerFormatError, ShoalError
+from shoal.model.aliases import aliases, writers_turn
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.durable import replace_durably, sync_folder
 from shoal.model.events import Event
@@ -24,7 +23,6 @@ from shoal.summary.coreset import Coreset
 
 _NUMBERED = re.compile(r"v(\d{8,})")
 _NOTE = "note.json"
-_LOCK = ".lock"
 _ABANDONED = 3600.0
 """Seconds after which a version that was never finished is swept away."""
 
@@ -48,7 +46,7 @@ class ModelStore:
     Parameters
     ----------
     folder : made when the first version is published.
-    keep : how many of the newest stay.
+    keep : how many of the newest stay; those with an alias stay beyond that, see :mod:`shoal.model.aliases`.
 
     >>> from shoal.model.build import build_model
     >>> from shoal.model.cluster_model import Provenance
@@ -106,7 +104,7 @@ class ModelStore:
             save_model(model, temporary, summary=summary)
             replace_durably(temporary / _NOTE, json.dumps(dict(note or {})).encode())
             temporary.chmod(0o755)
-            with self._turn():
+            with writers_turn(self.folder):
                 number = self._renamed(temporary, after)
                 self._tidy()
         except BaseException:
@@ -180,13 +178,6 @@ class ModelStore:
         summary = load_summary(folder) if has_summary else None
         return Stored(number, model, summary, self.note(number))
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One writer at a time."""
-        with (self.folder / _LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _renamed(self, temporary: Path, after: int | None) -> int:
         newest = self.latest_number() or 0
         # that the next number is free says nothing: its version may have come and been swept away
@@ -197,7 +188,13 @@ class ModelStore:
         return newest + 1
 
     def _tidy(self) -> None:
+        try:
+            named = set(aliases(self.folder).values())
+        except DamagedFileError:
+            return  # which versions have a name is not known: none must leave
         for number in self.numbers()[: -self.keep]:
+            if number in named:
+                continue
             # renamed first, so that no reader sees half of it
             leaving = self.folder / f".tmp-{number}-{os.getpid()}"
             self.path(number).rename(leaving)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +65,17 @@ class Wanted:
 
 def wanted_columns(served: Served) -> tuple[Wanted, ...]:
     """The columns in the order in which rows of bare values have them; of topics the one of the texts."""
+    known = _known.get(served)
+    if known is None:
+        known = _known[served] = _columns(served)
+    return known
+
+
+_known: WeakKeyDictionary[Served, tuple[Wanted, ...]] = WeakKeyDictionary()
+"""Of hundreds of columns: making them takes as long as labelling a row."""
+
+
+def _columns(served: Served) -> tuple[Wanted, ...]:
     if served.topics is not None:
         return (Wanted(TEXT, "text"),)
     if served.recipe is None:

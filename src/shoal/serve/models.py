@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.engines.stream.state import NoModelYetError
 from shoal.errors import ShoalError
 from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import ClusterModel
@@ -43,6 +45,8 @@ class Served:
     topics: ServedTopics | None = None
     """If the clusters are topics of texts."""
     read_summary: Callable[[], Coreset | None] = field(default=lambda: None, repr=False)
+    names: Mapping[int, str] = field(default_factory=dict)
+    """What people call the clusters, by id; those of topics are told by the topics themselves."""
 
     @cached_property
     def summary(self) -> Coreset | None:
@@ -53,6 +57,16 @@ class Served:
     def shown_ids(self) -> NDArray[np.int64]:
         """(k,) id under which each cluster of the model is shown: its own, or that of its topic."""
         return self.model.ids if self.topics is None else self.topics.topic_ids()
+
+
+def name_of(path: Path) -> str:
+    """What a model is called in addresses: its file or directory, of letters that need no quoting there.
+
+    >>> name_of(Path("/data/my tickets@2.shoal"))
+    'my-tickets-2'
+    """
+    plain = path.name.removesuffix(".shoal").removesuffix(".topics")
+    return re.sub(r"[^\w.-]+", "-", plain, flags=re.ASCII).strip(".-") or "model"
 
 
 class Models:
@@ -87,8 +101,24 @@ class Models:
     @classmethod
     def of_path(cls, path: str | os.PathLike[str]) -> Models:
         """One model, named like its directory or file."""
-        place = Path(path).resolve()
-        return cls({place.name.removesuffix(".shoal") or "model": place})
+        return cls.of_paths([path])
+
+    @classmethod
+    def of_paths(cls, paths: Iterable[str | os.PathLike[str]]) -> Models:
+        """Several, each named like its directory or file.
+
+        Raises
+        ------
+        ShoalError : two have the same name.
+        """
+        named: dict[str, Path] = {}
+        for path in paths:
+            place = Path(path).resolve()
+            name = name_of(place)
+            if name in named:
+                raise ShoalError(f"{named[name]} and {place} would both be called {name}; rename one")
+            named[name] = place
+        return cls(named)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,7 +175,10 @@ class Models:
             stamp = found.stamp  # taken before reading: what is replaced meanwhile is read once more
             if self._stamps.get(name) == stamp:
                 return False
-            held = found.read()
+            try:
+                held = found.read()
+            except NoModelYetError:
+                return False
             model = held.model
             recipe = None if model.recipe is None else Recipe.from_dict(dict(model.recipe))
             served = Served(
@@ -158,6 +191,7 @@ class Models:
                 kind=found.kind,
                 topics=held.topics,
                 read_summary=held.summary,
+                names=held.names,
             )
             self._served = {**self._served, name: served}
             self._stamps[name] = stamp

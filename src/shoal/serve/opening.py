@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from shoal.engines.stream.checkpoint import CHECKPOINT, Checkpoint
-from shoal.engines.stream.state import is_stream_state, load_stream
+from shoal.engines.stream.state import is_new_stream, is_stream_state, load_stream
 from shoal.errors import ShoalError
 from shoal.model.cluster_model import ClusterModel
+from shoal.model.names import names_path, read_names
 from shoal.model.packed import unpack_model
 from shoal.model.packed_folder import is_packed_folder, load_packed_folder, newest_version
 from shoal.model.persistence import MANIFEST, load_model, load_summary
@@ -32,6 +33,7 @@ class Contents:
     summary: Callable[[], Coreset | None]
     """Reads the summary; None where there is none."""
     topics: ServedTopics | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,23 @@ class Found:
 
 
 def find(path: Path) -> Found | None:
-    """The newest version at a path; None in an empty folder.
+    """The newest version at a path, with the names people gave; None in an empty folder.
 
     Raises
     ------
     ShoalError : nothing is there, or something else.
     """
+    found = _find(path)
+    if found is None or found.kind == "topics":
+        return found
+
+    def read() -> Contents:
+        return replace(found.read(), names=read_names(path))
+
+    return replace(found, watched=(*found.watched, names_path(path)), read=read)
+
+
+def _find(path: Path) -> Found | None:
     if path.is_dir() and (path / FILE).is_file():
         return Found("topics", (path / FILE, path / DECISIONS), None, lambda: _topics(path))
     if is_stream_state(path):
@@ -74,7 +87,7 @@ def find(path: Path) -> Found | None:
     if (number := ModelStore(path).latest_number()) is not None:
         folder = ModelStore(path).path(number)
         return Found("store", (folder / MANIFEST,), number, lambda: _folder(folder))
-    if all(child.name.startswith(".") for child in path.iterdir()):
+    if is_new_stream(path) or all(child.name.startswith(".") for child in path.iterdir()):
         return None
     if not (path / MANIFEST).exists():
         raise ShoalError(f"{path} is neither a Shoal model nor a store of them: it has no {MANIFEST}")
@@ -95,8 +108,13 @@ def _folder(folder: Path) -> Contents:
     model = load_model(folder)
 
     def summary() -> Coreset | None:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        return load_summary(folder) if "summary" in manifest["files"] else None
+        try:
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            return load_summary(folder) if "summary" in manifest["files"] else None
+        except (FileNotFoundError, ShoalError):
+            if folder.exists():
+                raise
+            return None  # a store has let this version go
 
     return Contents(model, summary)
 

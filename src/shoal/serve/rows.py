@@ -18,6 +18,7 @@ from shoal.errors import BadInputError, Rejects
 from shoal.features.columns import numbers
 from shoal.serve.arrow_body import arrow_batch
 from shoal.serve.columns import MEND, PLACE, Wanted, bare_width, batch_of, check_width, wanted_columns
+from shoal.serve.json_rows import number_rows
 from shoal.serve.limits import check_rows
 from shoal.serve.models import Served
 from shoal.serve.topics import ServedTopics
@@ -42,6 +43,8 @@ class Vectors:
     """(m,) their positions among the rows sent."""
     sent: int
     """Rows sent; those the model filters out or that were skipped have no vector."""
+    texts: list[str] | None = None
+    """(m,) of which they are the vectors, if they are."""
 
 
 def read_rows(
@@ -100,7 +103,7 @@ def _texts(topics: ServedTopics, rows: pa.RecordBatch, on_error: str) -> Vectors
         raise BadInputError("the text is empty", place=f"{PLACE}, row {int(missing[0]) + 1}", remedy=MEND)
     width = topics.model.n_features
     matrix = topics.embed(found.texts) if found.texts else np.empty((0, width), np.float32)
-    return Vectors(matrix, found.kept.astype(np.int64), rows.num_rows)
+    return Vectors(matrix, found.kept.astype(np.int64), rows.num_rows, found.texts)
 
 
 def _plain(served: Served, columns: tuple[Wanted, ...], rows: Any, on_error: str) -> Vectors:
@@ -147,6 +150,10 @@ def _from_raw(
 
 
 def _from_json(body: bytes, columns: tuple[Wanted, ...], max_rows: int) -> Any:
+    if {c.kind for c in columns} == {"number"} or (len(columns) == 1 and columns[0].kind == "vector"):
+        plain = number_rows(body, bare_width(columns), max_rows)
+        if plain is not None:
+            return plain
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:

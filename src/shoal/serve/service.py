@@ -1,15 +1,24 @@
-"""What all routes share: the models, the limits, the counts and the feed of what happens."""
+"""What all routes share: the models, the limits, the counts, the feed, and what is kept between requests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from shoal.serve.batcher import Batcher
+from shoal.serve.body import Waiting
+from shoal.serve.chart import Charts
 from shoal.serve.feed import Feed
+from shoal.serve.happenings import Happenings
+from shoal.serve.learning import Learning
 from shoal.serve.metrics import Metrics
-from shoal.serve.models import Models, Served
-from shoal.serve.refused import RefusedError
+from shoal.serve.models import Models, Served, name_of
+from shoal.serve.recent import RecentRows
+from shoal.serve.scene import Scenes
 from shoal.serve.settings import Settings
+from shoal.serve.version_cache import VersionCache
+from shoal.serve.which_k import WhichK
 
 
 @dataclass
@@ -18,22 +27,70 @@ class Service:
 
     models: Models
     settings: Settings = field(default_factory=Settings)
-    metrics: Metrics = field(default_factory=Metrics)
-    batcher: Batcher = field(default_factory=Batcher)
-    feed: Feed = field(default_factory=Feed)
 
-    def served(self, name: str) -> Served:
-        """The version of a model that a request gets.
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.waiting = Waiting(self.settings, self.metrics)
+        self.batcher = Batcher()
+        self.feed = Feed()
+        self.versions = VersionCache(self.models)
+        self.scenes = Scenes(Charts())
+        self.which_k = WhichK()
+        self.recent = RecentRows(self.scenes, self.feed)
+        self.happenings = Happenings(self.models, self.feed, self.recent.look)
+        self._learning: dict[str, Learning] = {}
+
+    def served(self, address: str) -> Served:
+        """The version of ``name``, ``name@alias`` or ``name@12`` that a request gets.
 
         Raises
         ------
-        RefusedError : 404 for an unknown name, 503 while there is no version.
+        RefusedError : 404 for an unknown name, alias or version; 503 while there is no version.
         """
+        return self.versions.resolve(address)
+
+    def histories(self, served: Served) -> tuple[bool, float | None, dict[int, list[tuple[float, float]]]]:
+        """Whether times are dates, the newest time, and the shares of each cluster over time."""
+        told = self.happenings
+        return told.dated(served.name), told.now(served.name), told.series(served.name)
+
+    def outliers(self, served: Served) -> list[dict[str, Any]]:
+        """The newest rows that lay far out."""
+        return self.recent.outliers(served)
+
+    def can_learn(self, name: str) -> bool:
+        """Whether rows may be sent to be learned."""
+        return self.learning_of(name) is not None
+
+    def learning_of(self, name: str) -> Learning | None:
+        """Where rows go that one of its models shall learn; None where none are taken.
+
+        Several models have a folder each in the inbox; their names are made of letters that a folder may have.
+        """
+        inbox = self.settings.inbox
+        if inbox is None or name not in self.models.names:
+            return None
         served = self.models.get(name)
-        if served is not None:
-            return served
-        if name in self.models.names:
-            raise RefusedError(
-                503, "there is no version of this model yet", remedy="publish one to the store"
-            )
-        raise RefusedError(404, "there is no model of this name", remedy="GET /v1/models lists them")
+        if name not in self._learning:
+            folder = inbox if len(self.models.names) == 1 else inbox / name_of(Path(name))
+            self._learning.setdefault(name, Learning(folder, None if served is None else served.home))
+        learning = self._learning[name]
+        if learning.state is None and served is not None:
+            learning.state = served.home
+        return learning
+
+    def open(self) -> None:
+        """Take requests; a service may be opened again after it ended."""
+        self.waiting.open()
+        self.feed.open()
+
+    def close(self) -> None:
+        """Take no more requests with bodies, and let those go who listen; what runs is finished."""
+        self.waiting.close()
+        self.feed.close()
+
+    def ended(self) -> None:
+        """When the last request was answered."""
+        self.close()
+        for learning in self._learning.values():
+            learning.close()

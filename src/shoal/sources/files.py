@@ -18,7 +18,9 @@ from shoal.sources.numpy_files import NumpyReader
 from shoal.sources.options import FileLog, ReadOptions
 from shoal.sources.parquet import ParquetReader
 from shoal.sources.protocol import PEEK_ROWS, Batch
-from shoal.sources.reader import FileReader, Piece, sliced
+from shoal.sources.reader import FileReader, Piece, aside, offered, sliced
+from shoal.sources.recordio import MAGIC as RECORDIO
+from shoal.sources.recordio_source import RecordIOReader
 from shoal.sources.streams import DAMAGE, CountedStream, chunk_reader, sniff_compression
 
 _MAGIC = (
@@ -27,8 +29,9 @@ _MAGIC = (
     (b"\xff\xff\xff\xff", "arrow"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
+    (RECORDIO, "recordio"),
 )
-_STREAMED = ("csv", "tsv", "jsonl", "arrow")
+_STREAMED = ("csv", "tsv", "jsonl", "arrow", "recordio")
 
 
 def open_files(specs: Sequence[str | os.PathLike[str]], *, options: ReadOptions | None = None) -> FileSource:
@@ -84,7 +87,13 @@ class FileSource:
         return self._rejects
 
     def schema(self) -> Any:
-        """Columns and types of the first file that has any; raises :class:`BadInputError` if none has."""
+        """Columns and types of the first file that has any; raises :class:`BadInputError` if none has.
+
+        Without those set aside (:func:`shoal.sources.reader.aside`), which can be asked for all the same.
+        """
+        return offered(self._all_columns())
+
+    def _all_columns(self) -> Any:
         if self._schema is None:
             for file in self._files:
                 reader = self._open(file, None, Rejects())
@@ -111,7 +120,7 @@ class FileSource:
             left -= taken[-1].num_rows
             if left <= 0:
                 break
-        return pa.Table.from_batches(taken, schema=pa.schema([self.schema().field(n) for n in names]))
+        return pa.Table.from_batches(taken, schema=pa.schema([self._all_columns().field(n) for n in names]))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """One pass over all rows of all files.
@@ -127,16 +136,16 @@ class FileSource:
         return self._pass(names, columns is None, self._rejects, counted=True)
 
     def _wanted(self, columns: Sequence[str] | None) -> list[str]:
-        available = list(self.schema().names)
+        available = list(self._all_columns().names)
         for name in columns or ():
             if name not in available:
                 raise BadInputError.unknown_column(name, available, place=self._files[0].origin)
-        return available if columns is None else list(dict.fromkeys(columns))
+        return list(self.schema().names) if columns is None else list(dict.fromkeys(columns))
 
     def _pass(self, names: list[str], exact: bool, rejects: Rejects, *, counted: bool) -> Iterator[Batch]:
         rows = 0
         for file in self._files:
-            reader = self._open(file, self.schema(), rejects)
+            reader = self._open(file, self._all_columns(), rejects)
             if reader is None:
                 continue
             self._reader = reader if counted else self._reader
@@ -164,12 +173,13 @@ class FileSource:
         missing = next((n for n in names if n not in found), None)
         if missing is not None:
             raise BadInputError.unknown_column(missing, found, place=file.origin)
-        if exact and (extra := next((n for n in found if n not in names), None)) is not None:
+        more = offered(reader.schema).names if exact else ()
+        if (extra := next((n for n in more if n not in names), None)) is not None:
             remedy = "name the columns you want, or read files of one kind"
             raise BadInputError(
                 f"column {extra!r} is not in {self._files[0].origin}", place=file.origin, remedy=remedy
             )
-        target = pa.schema([self.schema().field(n) for n in names])
+        target = pa.schema([self._all_columns().field(n) for n in names])
         key = file.key(reader.member if isinstance(reader, NumpyReader) else None)
         for piece in reader.pieces(names):
             for part in sliced(piece, self._options.batch_rows):
@@ -192,6 +202,8 @@ class FileSource:
             return JsonLinesReader(file, compression, options, expected, log)
         if kind == "arrow":
             return ArrowReader(file, compression, options, log)
+        if kind == "recordio":
+            return RecordIOReader(file, compression, options, log)
         if kind == "parquet":
             return ParquetReader(file, options, log)
         return NumpyReader(file, kind == "npz", options, log)
@@ -227,7 +239,9 @@ def _decompressed(head: bytes, compression: str | None) -> bytes:
 
 
 def _as_text(schema: Any, text_columns: frozenset[str]) -> Any:
-    return pa.schema([pa.field(f.name, pa.string() if f.name in text_columns else f.type) for f in schema])
+    kept = set(offered(schema).names)
+    fields = [pa.field(f.name, pa.string() if f.name in text_columns else f.type) for f in schema]
+    return pa.schema([f if f.name in kept else aside(f) for f in fields])
 
 
 def _conform(piece: Piece, target: Any, origin: str) -> Any:

@@ -24,6 +24,7 @@ EXTENSIONS = {
     ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".npy": "npy", ".npz": "npz",
+    ".pbr": "recordio", ".recordio": "recordio", ".rec": "recordio",
 }  # fmt: skip
 COMPRESSIONS = {".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz2", ".lz4": "lz4"}
 _MEMBER = re.compile(r"^(?P<path>.+\.npz)::(?P<member>.+)$", re.IGNORECASE)

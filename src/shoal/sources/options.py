@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 from shoal.errors import BadInputError, Rejects
 
 OnError = Literal["raise", "skip"]
-FORMATS = ("parquet", "csv", "tsv", "arrow", "jsonl", "npy", "npz")
+FORMATS = ("parquet", "csv", "tsv", "arrow", "jsonl", "npy", "npz", "recordio")
 DAMAGED = "file truncated or damaged"
 SKIP_ROW = "mend it, or use --on-error skip to leave such rows out"
 SKIP_FILE = "get a whole copy, or use --on-error skip to keep what can be read"

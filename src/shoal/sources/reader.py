@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 _BATCH_BYTES = 32 << 20
@@ -39,6 +40,25 @@ class FileReader(Protocol):
 
     def close(self) -> None:
         """Close the file."""
+
+
+_ASIDE = {b"shoal.aside": b"1"}
+
+
+def aside(field: Any) -> Any:
+    """A column that becomes no feature by itself: it is read where it is asked for by name."""
+    return field.with_metadata(_ASIDE)
+
+
+def offered(schema: Any) -> Any:
+    """The columns that are not set aside.
+
+    >>> import pyarrow as pa
+    >>> offered(pa.schema([pa.field("x", pa.int8()), aside(pa.field("label", pa.int8()))])).names
+    ['x']
+    """
+    kept = [field for field in schema if not _ASIDE.items() <= (field.metadata or {}).items()]
+    return schema if len(kept) == len(schema) else pa.schema(kept, schema.metadata)
 
 
 def block_size_for(batch_rows: int, block_bytes: int, block_rows: int) -> int:

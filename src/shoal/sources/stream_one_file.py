@@ -17,7 +17,8 @@ from shoal.sources.locate import Located
 from shoal.sources.numpy_files import NumpyReader
 from shoal.sources.options import DAMAGED, FileLog, ReadOptions
 from shoal.sources.parquet import ParquetReader
-from shoal.sources.reader import FileReader, Piece
+from shoal.sources.reader import FileReader, Piece, offered
+from shoal.sources.recordio_source import RecordIOReader
 from shoal.sources.stream_protocol import DeadLetter
 from shoal.sources.stream_records import Mark, Portion, Records, dead_letter
 from shoal.sources.stream_text import TextShape, conform, learn_shape, no_rows
@@ -55,7 +56,7 @@ def open_one(file: Located, options: ReadOptions, shape: TextShape | None, mark:
     kind, compression = format_of(file, options)
     if kind in ("csv", "tsv", "jsonl"):
         return TextFile(file, "jsonl" if kind == "jsonl" else "csv", compression, options, shape, mark, hint)
-    if compression is not None and kind != "arrow":
+    if compression is not None and kind not in ("arrow", "recordio"):
         raise BadInputError(
             f"{kind} inside {compression} cannot be read", place=file.origin, remedy="decompress it first"
         )
@@ -180,7 +181,7 @@ class Forward:
 
 
 class TableFile:
-    """A Parquet, Arrow or NumPy file. What is damaged or does not fit is told as dead letters."""
+    """A Parquet, Arrow, NumPy or RecordIO file. What is damaged or does not fit is told as dead letters."""
 
     def __init__(
         self,
@@ -200,9 +201,12 @@ class TableFile:
             self._reader = ArrowReader(file, compression, options, log)
         elif kind == "parquet":
             self._reader = ParquetReader(file, options, log)
+        elif kind == "recordio":
+            self._reader = RecordIOReader(file, compression, options, log)
         else:
             self._reader = NumpyReader(file, kind == "npz", options, log)
-        schema = shape.schema if shape is not None else hint if hint is not None else self._reader.schema
+        own = offered(self._reader.schema)
+        schema = shape.schema if shape is not None else hint if hint is not None else own
         if len(schema) == 0:
             raise BadInputError(
                 self._first_trouble(), place=file.origin, remedy="get a whole copy, or leave it out"

@@ -15,7 +15,7 @@ from shoal.model.durable import replace_durably
 from shoal.summary import wire
 from shoal.summary.coreset import Coreset
 
-CHECKPOINT = "checkpoint"
+CHECKPOINT, LOCK = "checkpoint", "lock"
 _KIND = "stream"
 _EXTRA = "extra "
 
@@ -90,7 +90,7 @@ def locked(folder: Path) -> Iterator[None]:
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
+    with (folder / LOCK).open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

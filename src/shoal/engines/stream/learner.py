@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from shoal.engines.stream.buckets import Buckets
 from shoal.engines.stream.parts import Part, Piece, accept
+from shoal.engines.stream.recent import Recent, shown_columns
 from shoal.engines.stream.schedule import Schedule
 from shoal.engines.stream.settings import Span, StreamSettings
 from shoal.errors import Rejects
@@ -57,6 +58,8 @@ class Learner:
         self.rejects = Rejects()
         self.newest: float | None = None
         self.origins: list[str] = []
+        self.recent: Recent | None = None
+        """Told of rows that are labelled; what it does with them changes nothing here."""
         self._schedule = Schedule(settings.learn_rows, settings.every)
         self._successor = Successor(
             settings.k, seed=settings.seed, criterion=settings.criterion, n_threads=settings.n_threads
@@ -145,6 +148,8 @@ class Learner:
         self.filtered += done.filtered
         if piece.origin not in self.origins:
             self.origins = [*self.origins[-99:], piece.origin]
+        if self.recent is not None:
+            self.recent.came(piece, waits=self.model is None)
         self._learn(done.part, out)
 
     def _learn(self, part: Part, out: Outcome) -> None:
@@ -222,6 +227,9 @@ class Learner:
         names = part.carried.schema.names
         carried = {f"{c}_in" if c in columns else c: part.carried.column(c) for c in names}
         out.labels.append(pa.table(carried | columns))
+        if self.recent is not None and self.recipe is not None:
+            shown = shown_columns(self.recipe, names)
+            self.recent.labelled(part, found, self.model, self.solves, shown)
         if self._drift is not None:
             at = (
                 np.arange(self.learned, self.learned + n, dtype=np.float64)

@@ -20,6 +20,7 @@ from shoal.engines.outputs.protocol import Output
 from shoal.engines.stream.checkpoint import Checkpoint, locked
 from shoal.engines.stream.learner import Learner, Outcome
 from shoal.engines.stream.parts import Piece
+from shoal.engines.stream.recent import RECENT, Recent
 from shoal.engines.stream.settings import StreamSettings
 from shoal.engines.stream.state import MODELS
 from shoal.engines.stream.versions import Versions
@@ -101,6 +102,7 @@ class StreamRun:
         self._history = JsonLog(state / HISTORY)
         self._dead = DeadLetters(state / DEAD)
         self._versions = Versions(state / MODELS, self.options.keep_models)
+        self._recent = self.learner.recent = Recent(state / RECENT)
         self._number = 0
         self._store: TimeStore | None = None
         self._position: dict[str, Any] | None = None
@@ -130,6 +132,7 @@ class StreamRun:
                 if time.monotonic() - self._saved >= self.options.checkpoint_seconds:
                     self._save_if_possible()
             self._save_if_possible()
+            self._recent.write_if_due(ends=True)
             return self._status(Outcome())
 
     def _open(self, stack: ExitStack) -> None:
@@ -248,6 +251,7 @@ class StreamRun:
                 self._alarms.append([{"kind": "store", "time": self.learner.newest, "message": self._damage}])
 
     def _tell(self, outcome: Outcome) -> None:
+        self._recent.write_if_due()
         if self.options.watch is not None:
             self.options.watch(self._status(outcome))
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from shoal.errors import DamagedFileError, ShoalError
+from shoal.model.aliases import aliases
 from shoal.model.cluster_model import ClusterModel
 from shoal.model.persistence import load_model, save_model
 
@@ -53,9 +54,13 @@ class Versions:
                 shutil.rmtree(self._path(later))
 
     def thin(self, newest: int) -> None:
-        """Remove the oldest beyond ``keep``."""
+        """Remove the oldest beyond ``keep``, but for those that an alias names; none while aliases cannot be read."""
+        try:
+            named = set(aliases(self.folder).values())
+        except DamagedFileError:
+            return
         for old in self.numbers():
-            if old <= newest - self.keep:
+            if old <= newest - self.keep and old not in named:
                 shutil.rmtree(self._path(old))
 
     def _path(self, number: int) -> Path:

@@ -1,0 +1,1 @@
+"""Compatibility with the built-in k-means of Amazon SageMaker, without it: its formats, files and container contract."""

@@ -1,0 +1,264 @@
+"""Channels of a training job as batches of vectors: files of a folder, or named pipes, each row with an identity.
+
+Files are cut into shares of at most 262,144 rows, which are the same however many hosts there are. Where every host gets
+all objects (``FullyReplicated``), a row must not be counted by each of them. Then, if there are at least as many files as
+hosts, host i of h takes the files i, i + h, i + 2h, ... in order of name; else, and in Pipe mode, of the shares of all
+files those whose number plus the file's is i, i + h, ... With ``ShardedByS3Key`` a host takes all that it has got.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs as pafs
+from numpy.typing import NDArray
+
+from shoal.errors import BadInputError
+from shoal.sagemaker.tree import CSV, RECORDIO, ChannelSettings, Hosts, Tree
+from shoal.sources.coerce import coerce_text
+from shoal.sources.files import FileSource
+from shoal.sources.locate import Located
+from shoal.sources.options import ReadOptions
+from shoal.sources.streams import ReplayInput
+
+FORMATS = {RECORDIO: "recordio", CSV: "csv"}
+FIFO_PATIENCE = 60.0
+"""Seconds a named pipe may take to appear."""
+FINISHED = -1
+SHARE_ROWS = 1 << 18
+"""Rows of a file that are summarised by themselves; never depends on hosts, so that neither does the model."""
+LABELS = "features are numbers; text/csv;label_size=1 leaves out the first column, label_size=0 none"
+
+
+class Rows(NamedTuple):
+    """Some rows of one share of a file."""
+
+    X: NDArray[np.float32]
+    """(n, d)."""
+    key: int
+    """Identity of the file's content, the same on every host."""
+    numbers: NDArray[np.int64]
+    """(n,) 0-based numbers of the rows in their file."""
+    file: str
+    """Name and identity of the file."""
+    share: int
+    """Number of the share in the file."""
+    upto: int
+    """Rows of the file that are dealt with after this batch; -1: all."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What one host reads of a channel.
+
+    Parameters
+    ----------
+    tree : where the data lie.
+    settings : content type, mode and how objects are spread over hosts.
+    hosts : of the job.
+    batch_rows : rows read at a time.
+    stop : set when the job is to end; a wait for a named pipe ends then too.
+    """
+
+    tree: Tree
+    settings: ChannelSettings
+    hosts: Hosts = field(default_factory=Hosts)
+    batch_rows: int = 5000
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        if self.settings.content_type not in FORMATS:
+            raise BadInputError(
+                f"content type {self.settings.content_type!r} cannot be read",
+                place=f"channel {self.settings.name}",
+                remedy=f"use one of {', '.join(FORMATS)}",
+            )
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether the data come through named pipes, which cannot be read again from the middle."""
+        return self.settings.mode == "Pipe"
+
+    def files(self) -> list[Located]:
+        """The files of the folder in order of name, nested ones too; none that is hidden, a marker or empty."""
+        folder, found = self.tree.folder(self.settings.name), []
+        local = pafs.LocalFileSystem()
+        for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
+            name = path.relative_to(folder)
+            if any(part.startswith((".", "_")) for part in name.parts) or not path.is_file():
+                continue
+            if size := path.stat().st_size:
+                shown = f"{self.settings.name}/{name.as_posix()}"
+                found.append(Located(shown, str(path.absolute()), local, size))
+        return found
+
+    def rows(self, epoch: int = 0, done: Mapping[str, int] | None = None) -> Iterator[Rows]:
+        """One read of this host's share; after the last rows of a file an empty batch says so.
+
+        Parameters
+        ----------
+        epoch : number of the read; in Pipe mode that of the named pipe.
+        done : rows already taken of each file, as ``upto`` of its batches told; only in File mode.
+
+        Raises
+        ------
+        BadInputError : with file and row, what is not a number, or damaged.
+        """
+        h, rank = len(self.hosts.names), self.hosts.rank
+        if self.settings.spread == "ShardedByS3Key":
+            h, rank = 1, 0
+        if self.is_pipe:
+            yield from self._file(self._fifo(epoch), {}, h, rank)
+            return
+        files = self.files()
+        by_file = len(files) >= h
+        for i, file in enumerate(files):
+            if self.stop.is_set():
+                return
+            if not by_file or i % h == rank:
+                yield from self._file(file, done or {}, *((1, 0) if by_file else (h, (rank - i) % h)))
+
+    def _file(self, located: Located, done: Mapping[str, int], h: int, rank: int) -> Iterator[Rows]:
+        """The rows of the shares rank, rank + h, ... of a file, as far as they are not yet done."""
+        key = located.key()
+        file = f"{located.origin}#{key:016x}"
+        after = done.get(file, 0)
+        if after == FINISHED or self._is_over(located):
+            return
+        source, names = self._opened(located)
+        share = 0
+        for batch in source.batches(names):
+            numbers, X = batch.row_numbers, vectors(batch.table, located.origin, batch.row_numbers)
+            for share in range(int(numbers[0]) // SHARE_ROWS, int(numbers[-1]) // SHARE_ROWS + 1):
+                start, end = np.searchsorted(
+                    numbers, [max(share * SHARE_ROWS, after), (share + 1) * SHARE_ROWS]
+                )
+                if share % h == rank and start < end:
+                    part = slice(start, end)
+                    yield Rows(X[part], key, numbers[part], file, share, int(numbers[end - 1]) + 1)
+        if not self.stop.is_set():
+            yield Rows(X[:0], key, numbers[:0], file, share, FINISHED)
+
+    def _opened(self, located: Located) -> tuple[FileSource, list[str]]:
+        """A source, and its columns that are features."""
+        kind = FORMATS[self.settings.content_type]
+        given = self.settings.parameters or {}
+        options = ReadOptions(format=kind, batch_rows=self.batch_rows)
+        if kind == "csv":
+            labels = int(given.get("label_size", "1"))
+            encoding = given.get("charset", "utf-8")
+            words = frozenset(f"c{i}" for i in range(labels))
+            options = ReadOptions(
+                format=kind, header=False, delimiter=",", encoding=encoding, batch_rows=self.batch_rows,
+                text_columns=words,
+            )  # fmt: skip
+            source = FileSource([located], options)
+            names = source.schema().names[labels:]
+            if not names:
+                raise BadInputError("no column but the label", place=located.origin, remedy=LABELS)
+            return source, names
+        source = FileSource([located], options)
+        return source, [name for name in source.schema().names if name != "label"]
+
+    def _fifo(self, epoch: int) -> Located:
+        path = self.tree.fifo(self.settings.name, epoch)
+        pipe = cast(BinaryIO, io.BufferedReader(NamedPipe(path, self.stop), 1 << 20))
+        return Located(path.name, str(path), stdin=ReplayInput(pipe))
+
+    def _is_over(self, located: Located) -> bool:
+        """Whether a pipe has ended before it began, as it does on a host without a share."""
+        return located.stdin is not None and not located.head()
+
+
+class NamedPipe(io.RawIOBase):
+    """A named pipe that may not be there yet, and whose end comes early when the job is to stop.
+
+    Raises
+    ------
+    BadInputError : it does not appear within a minute.
+    """
+
+    def __init__(self, path: Path, stop: threading.Event, patience: float = FIFO_PATIENCE) -> None:
+        super().__init__()
+        self._stop, self._handle = stop, -1
+        end = time.monotonic() + patience
+        while not stop.is_set() and self._handle < 0:
+            try:
+                # without waiting for the writer: poll does that, and looks up from time to time
+                self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            except FileNotFoundError as error:
+                if time.monotonic() > end:
+                    raise BadInputError(
+                        f"the named pipe did not appear within {patience:g} s", place=str(path)
+                    ) from error
+                time.sleep(0.05)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Bytes read; 0 at the end, or when the job is to stop."""
+        poll = select.poll()
+        if self._handle >= 0:
+            poll.register(self._handle, select.POLLIN)
+        while self._handle >= 0 and not self._stop.is_set():
+            if poll.poll(200):  # milliseconds
+                data = os.read(self._handle, len(buffer))
+                buffer[: len(data)] = data
+                return len(data)
+        return 0
+
+    def close(self) -> None:
+        """Close the pipe; its writer learns of it."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        super().close()
+
+
+def vectors(table: pa.RecordBatch, origin: str, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n, d) numbers of the columns of a batch.
+
+    Raises
+    ------
+    BadInputError : with the row, text or an empty cell.
+
+    >>> vectors(pa.record_batch({"a": [1.0, 2.0], "b": [3.0, 4.0]}), "x.csv", np.arange(2)).tolist()
+    [[1.0, 3.0], [2.0, 4.0]]
+    """
+    parts = []
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        if pa.types.is_fixed_size_list(column.type):
+            wide = column.flatten().to_numpy(zero_copy_only=False)
+            parts.append(wide.reshape(len(column), -1))
+        elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            parts.append(column.to_numpy(zero_copy_only=False)[:, None])
+        else:
+            raise _not_a_number(column, name, origin, numbers)
+    X = np.empty((table.num_rows, sum(p.shape[1] for p in parts)), np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is named below
+        np.concatenate(parts, axis=1, out=X, casting="unsafe")
+    if not np.isfinite(X).all():
+        i, j = (int(v[0]) for v in np.nonzero(~np.isfinite(X)))
+        raise BadInputError(
+            f"value is {X[i, j]}", place=f"{origin}, row {int(numbers[i]) + 1}, feature {j + 1}"
+        )
+    return X
+
+
+def _not_a_number(column: pa.Array, name: str, origin: str, numbers: NDArray[np.int64]) -> BadInputError:
+    bad = coerce_text(column.cast(pa.string()).cast(pa.binary()), pa.float64(), None)[1]
+    i = int(np.argmax(bad))
+    place = f"{origin}, row {int(numbers[i]) + 1}, column {name!r}"
+    return BadInputError(f"not a number: {column[i].as_py()!r}", place=place, remedy=LABELS)

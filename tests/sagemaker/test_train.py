@@ -1,0 +1,329 @@
+"""A training job on one host: data in, model and log lines out, and what users do wrong."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from shoal.sagemaker.artefact import read_artefact
+
+spec = importlib.util.spec_from_file_location("job_made", pathlib.Path(__file__).with_name("job_made.py"))
+job_made = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(job_made)
+
+blobs, make_job, run, start = job_made.blobs, job_made.make_job, job_made.run, job_made.start
+write_csv, loss, failure, true_msd = job_made.write_csv, job_made.loss, job_made.failure, job_made.true_msd
+MNIST = pathlib.Path(__file__).parents[3] / "shared/data/mnist"
+
+
+@pytest.fixture
+def job(tmp_path):
+    root = make_job(tmp_path, {"k": "5", "feature_dim": "3", "force_dense": "True"})
+    write_csv(root / "input/data/train/a.csv", blobs(2000))
+    return root
+
+
+def hyperparameters(root, **changed):
+    path = root / "input/config/hyperparameters.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def centres(root):
+    return read_artefact(root / "model").model.centres
+
+
+def test_a_job_leaves_centres_where_clients_look_and_its_summary(job):
+    status, log = run(job)
+    assert status == 0
+    assert failure(job) is None
+    found = read_artefact(job / "model")
+    assert (job / "model/model_algo-1").is_file()
+    assert found.summary.count == 2000
+    groups = np.sort(found.model.centres.mean(axis=1))
+    np.testing.assert_allclose(groups, [0, 20, 40, 60, 80], atol=0.5)
+    assert "#progress_metric: host=algo-1, completed 100.0 % of epochs" in log
+
+
+def test_train_msd_is_the_true_one_where_every_row_is_kept(job):
+    log = run(job)[1]
+    assert "train msd is exact" in log
+    assert loss(log, "train", "msd") == pytest.approx(true_msd(blobs(2000), centres(job)), rel=1e-5)
+
+
+def test_test_metrics_are_exact(tmp_path):
+    metrics = '["msd", "ssd"]'
+    root = make_job(tmp_path, {"k": "5", "eval_metrics": metrics}, {"train": {}, "test": {}})
+    write_csv(root / "input/data/train/a.csv", blobs(2000))
+    other = blobs(700, seed=1)
+    write_csv(root / "input/data/test/a.csv", other[:300])
+    write_csv(root / "input/data/test/deep/b.csv", other[300:])
+    status, log = run(root)
+    assert status == 0
+    msd = true_msd(other, centres(root))
+    assert loss(log, "test", "msd") == pytest.approx(msd, rel=1e-6)
+    assert loss(log, "test", "ssd") == pytest.approx(msd * 700, rel=1e-6)
+
+
+def test_the_first_csv_column_is_the_label_unless_it_is_said_not_to_be(tmp_path):
+    X = blobs(500)
+    root = make_job(tmp_path, {"k": "5", "feature_dim": "3"}, {"train": {"ContentType": "text/csv"}})
+    lines = [f"group {i % 3},{a:.9g},{b:.9g},{c:.9g}" for i, (a, b, c) in enumerate(X)]
+    (root / "input/data/train/a.csv").write_text("\n".join(lines) + "\n")
+    status, log = run(root)
+    assert status == 0
+    assert "the first column is taken for the label" in log
+    assert centres(root).shape == (5, 3)
+
+
+def test_files_nested_and_gzipped_are_all_read_and_markers_are_not(tmp_path):
+    root = make_job(tmp_path, {"k": "5"})
+    X, data = blobs(900), tmp_path / "input/data/train"
+    write_csv(data / "part-00000", X[:300])
+    write_csv(data / "more/b.csv", X[300:600])
+    out = io.BytesIO()
+    np.savetxt(out, X[600:], delimiter=",", fmt="%.9g")
+    (data / "more/c.csv.gz").write_bytes(gzip.compress(out.getvalue()))
+    (data / "_SUCCESS").write_text("x,y\n")
+    (data / ".amazon.manifest").write_text("[]")
+    (data / "empty.csv").write_text("")
+    assert run(root)[0] == 0
+    assert read_artefact(root / "model").summary.count == 900
+
+
+def test_recordio_is_the_default_and_gives_the_model_of_the_same_csv(tmp_path):
+    from shoal.sources.recordio_template import write_dense
+
+    X = blobs(1000)
+    made = {}
+    for kind in ("csv", "pbr"):
+        channel = {} if kind == "csv" else {"ContentType": None}
+        root = make_job(tmp_path / kind, {"k": "5"}, {"train": channel})
+        path = root / f"input/data/train/a.{kind}"
+        if kind == "csv":
+            write_csv(path, X)
+        else:
+            with path.open("wb") as file:
+                write_dense(file, X, labels=np.arange(1000, dtype=np.float32))
+        assert run(root)[0] == 0
+        made[kind] = centres(root)
+    np.testing.assert_allclose(made["csv"], made["pbr"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["csv", "recordio"])
+def test_a_pipe_gives_the_model_of_the_file(tmp_path, kind):
+    X, models = blobs(3000), []
+    for mode in ("File", "Pipe"):
+        channel = {"TrainingInputMode": mode, "ContentType": job_made.CSV if kind == "csv" else None}
+        root = make_job(tmp_path / mode, {"k": "5", "epochs": "2"}, {"train": channel})
+        body = io.BytesIO()
+        if kind == "csv":
+            np.savetxt(body, X, delimiter=",", fmt="%.9g")
+        else:
+            from shoal.sources.recordio_template import write_dense
+
+            write_dense(body, X)
+        data = root / "input/data"
+        if mode == "File":
+            (data / "train/a").write_bytes(body.getvalue())
+        else:
+            thread = threading.Thread(target=feed, args=(data, body.getvalue(), 2), daemon=True)
+            thread.start()
+        status, log = run(root)
+        assert status == 0, log
+        assert loss(log, "train", "msd") == pytest.approx(true_msd(X, centres(root)), rel=1e-3)
+        models.append(centres(root))
+    np.testing.assert_allclose(models[0], models[1], rtol=1e-4)
+
+
+def feed(data, body, epochs):
+    """Pipes that appear late, one for each epoch."""
+    for epoch in range(epochs):
+        time.sleep(0.3)
+        path = data / f"train_{epoch}"
+        os.mkfifo(path)
+        with path.open("wb") as pipe:
+            pipe.write(body)
+
+
+def test_more_epochs_are_exact_steps_that_do_not_make_it_worse(tmp_path):
+    X = np.random.default_rng(3).normal(size=(4000, 4)).astype(np.float32)
+    found = {}
+    for epochs in ("1", "3"):
+        root = make_job(tmp_path / epochs, {"k": "8", "epochs": epochs, "local_lloyd_max_iter": "1"})
+        write_csv(root / "input/data/train/a.csv", X)
+        status, log = run(root)
+        assert status == 0
+        found[epochs] = true_msd(X, centres(root))
+        assert loss(log, "train", "msd") >= found[epochs] * (1 - 1e-6)
+    assert found["3"] < found["1"]
+
+
+def test_mini_batches_and_repeats_do_not_change_the_model_and_seeds_may(tmp_path):
+    found = []
+    for i, changed in enumerate([{}, {"mini_batch_size": "37"}, {}]):
+        root = make_job(tmp_path / str(i), {"k": "5"} | changed)
+        write_csv(root / "input/data/train/a.csv", blobs(1000))
+        assert run(root)[0] == 0
+        found.append((root / "model/model_algo-1").read_bytes())
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_half_life_follows_the_rows_read_last(tmp_path):
+    X = np.concatenate([np.zeros((1000, 1)), np.full((1000, 1), 10.0)]) + np.linspace(0, 0.1, 2000)[:, None]
+    means = {}
+    for life in ("0", "100"):
+        root = make_job(tmp_path / life, {"k": "1", "half_life_time_size": life})
+        write_csv(root / "input/data/train/a.csv", X)
+        assert run(root)[0] == 0
+        means[life] = float(centres(root)[0, 0])
+    assert means["0"] == pytest.approx(5.05, abs=0.01)
+    assert means["100"] == pytest.approx(10.1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"local_lloyd_init_method": "random", "local_lloyd_num_trials": "4"},
+        {"extra_center_factor": "1"},
+        {"extra_center_factor": "12", "local_lloyd_num_trials": "2"},
+    ],
+)
+def test_ways_of_searching_find_clear_groups(job, changed):
+    hyperparameters(job, **changed)
+    assert run(job)[0] == 0
+    np.testing.assert_allclose(np.sort(centres(job).mean(axis=1)), [0, 20, 40, 60, 80], atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("hyper", "channels", "body", "reason"),
+    [
+        ({"k": "0"}, None, "1,2\n", "ClientError: Hyperparameter k: 0 is not a positive integer"),
+        ({}, None, "1,2\n", "specified for 'k' which are required"),
+        ({"k": "1", "feature_dim": "3"}, None, "1,2\n", "feature_dim: 3 is not the 2 numbers of a row of train/a.csv"),
+        ({"k": "1"}, None, "1,2\n3,x\n", "train/a.csv, row 2, column 'c1'"),
+        ({"k": "1"}, None, "1,2\n3,\n", "train/a.csv, row 2, feature 2: value is nan"),
+        ({"k": "1"}, None, "1,2\n3,1e60\n", "train/a.csv, row 2, feature 2: value is inf"),
+        ({"k": "3"}, None, "1,2\n1,2\n1,2\n", "rows of which only 1 differ"),
+        ({"k": "3"}, None, "1,2\n", "k=3 clusters asked of 1 rows"),
+        ({"k": "1"}, None, "", "channel train: no rows"),
+        ({"k": "1"}, {"test": {}}, None, "there is no train channel"),
+        ({"k": "1"}, {"train": {"ContentType": "image/png"}}, "1\n", "content type 'image/png' cannot be read"),
+        ({"k": "1"}, {"train": {"TrainingInputMode": "Tape"}}, "1\n", "TrainingInputMode is 'Tape'"),
+        ({"k": "1"}, {"train": {"ContentType": None}}, "1,2\n", "train/a.csv"),
+        ({"k": "1", "_tuning_objective_metric": "test:msd"}, None, "1,2\n", "there is no test channel"),
+    ],
+)  # fmt: skip
+def test_what_users_do_wrong_is_told_in_the_failure_file(tmp_path, hyper, channels, body, reason):
+    root = make_job(tmp_path, hyper, channels)
+    if body is not None:
+        (root / "input/data/train/a.csv").write_text(body)
+    status, log = run(root)
+    assert status == 1
+    told = failure(root)
+    assert told.startswith("ClientError: ")
+    assert reason in told
+    assert len(told) <= 1024
+    assert told.strip() in log
+
+
+def test_sigterm_ends_with_a_model_of_what_was_read(tmp_path):
+    root = make_job(tmp_path, {"k": "5"}, {"train": {"TrainingInputMode": "Pipe"}})
+    fifo = root / "input/data/train_0"
+    os.mkfifo(fifo)
+    process = start(root)
+    with fifo.open("wb") as pipe:
+        np.savetxt(pipe, blobs(60_000), delimiter=",", fmt="%.9g")
+        pipe.flush()
+        time.sleep(1.0)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        log = process.communicate(timeout=30)[0]
+    assert process.returncode == 0, log
+    assert time.monotonic() - began < 10
+    assert "stopped by SIGTERM" in log
+    assert 5 <= read_artefact(root / "model").summary.count <= 60_000
+
+
+def test_a_killed_job_goes_on_from_its_checkpoint_and_reads_each_row_once(tmp_path):
+    X = blobs(300_000)
+    root = make_job(tmp_path / "killed", {"k": "5", "mini_batch_size": "200"})
+    write_csv(root / "input/data/train/a.csv", X)
+    whole = shutil.copytree(root, tmp_path / "whole")
+    (root / "checkpoints").mkdir()
+    process = start(root, SHOAL_CHECKPOINT_SECONDS="0.01")
+    kept = root / "checkpoints/shoal-algo-1.checkpoint"
+    while not kept.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert not (root / "model/model_algo-1").exists()
+    status, log = run(root)
+    assert status == 0
+    assert "going on from a checkpoint of" in log
+    assert run(whole)[0] == 0
+    again, once = (read_artefact(r / "model") for r in (root, whole))
+    assert again.summary.to_bytes() == once.summary.to_bytes()
+    np.testing.assert_array_equal(again.model.centres, once.model.centres)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(job):
+    (job / "checkpoints").mkdir()
+    assert run(job)[0] == 0
+    hyperparameters(job, seed="7")
+    assert run(job)[0] == 1
+    assert "empty the checkpoint folder" in failure(job)
+
+
+def test_a_damaged_checkpoint_is_an_error_and_not_a_fresh_start(job):
+    (job / "checkpoints").mkdir()
+    assert run(job)[0] == 0
+    kept = job / "checkpoints/shoal-algo-1.checkpoint"
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 1
+    kept.write_bytes(data)
+    assert run(job)[0] == 1
+    assert str(kept) in failure(job)
+    assert "empty the checkpoint folder" in failure(job)
+
+
+def test_what_is_not_the_users_fault_is_told_apart(job, monkeypatch):
+    monkeypatch.setattr("shoal.sagemaker.train.solve_points", lambda *_, **__: 1 / 0)
+    status, log = run(job)
+    assert status == 1
+    assert failure(job).startswith("AlgorithmError: ZeroDivisionError")
+    assert "Traceback" in log
+
+
+def test_the_root_may_come_from_the_environment(job, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_DATA_PATH", str(job))
+    assert run(None)[0] == 0
+    assert (job / "model/model_algo-1").is_file()
+
+
+@pytest.mark.skipif(not MNIST.is_dir(), reason="the digits of MNIST are not here")
+def test_digits_cost_no_more_than_ten_starts_of_scikit_learn(tmp_path):
+    from sklearn.cluster import KMeans
+
+    X = digits(2000)
+    root = make_job(tmp_path, {"k": "10", "feature_dim": str(X.shape[1])})
+    write_csv(root / "input/data/train/a.csv", X)
+    assert run(root)[0] == 0
+    best = KMeans(10, n_init=10, random_state=0).fit(X).inertia_ / len(X)
+    assert true_msd(X, centres(root)) <= 1.01 * best
+
+
+def digits(n):
+    path = next(iter(sorted(MNIST.glob("*train*images*")) or sorted(MNIST.glob("*"))))
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return np.frombuffer(raw, np.uint8, offset=16)[: n * 784].reshape(n, 784).astype(np.float32) / 255

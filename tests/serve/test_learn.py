@@ -1,0 +1,356 @@
+"""Rows sent to be learned: checked, kept once, and learned once whatever is killed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from fastapi.testclient import TestClient
+
+import shoal.serve.learning as learning_module
+from shoal.engines.stream.checkpoint import Checkpoint
+from shoal.errors import BadInputError
+from shoal.serve.app import app_of
+from shoal.serve.learn_rows import lines_of
+from shoal.serve.learning import Learning, start_learning, stream_arguments
+from shoal.serve.models import Models
+from shoal.serve.routes.learn import add_learn
+from shoal.serve.service import Service
+from shoal.serve.settings import Settings
+
+LOCAL = "http://127.0.0.1"
+JSON, CSV, RAW = "application/json", "text/csv", "application/octet-stream"
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+def client_of(path, inbox, **settings):
+    service = Service(Models({"m": Path(path)}), Settings(inbox=inbox, **settings))
+    app = app_of(service)
+    if not any(getattr(r, "path", "").endswith("/learn") for r in app.routes):
+        add_learn(app, service)
+    return service, TestClient(app, LOCAL, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(houses, tmp_path):
+    service, client = client_of(houses[0], tmp_path / "inbox")
+    yield client
+    service.learning_of("m").close()
+
+
+def post(client, body, kind=JSON, **headers):
+    query = headers.pop("query", {})
+    return client.post(
+        "/v1/models/m/learn", content=body, headers={"content-type": kind} | headers, params=query
+    )
+
+
+def rows_in(folder):
+    return [
+        json.loads(line)
+        for path in sorted(Path(folder).glob("[0-9]*.jsonl"))
+        for line in path.read_bytes().splitlines()
+    ]
+
+
+def arrow_body(frame):
+    table = pa.Table.from_pandas(frame)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+FORMS = {
+    "objects": lambda f: (json.dumps({"rows": f.to_dict("records")}), JSON),
+    "lists": lambda f: (json.dumps({"rows": f[["price", "rooms", "kind"]].values.tolist()}), JSON),
+    "csv": lambda f: (f.to_csv(index=False), CSV),
+    "arrow": lambda f: (arrow_body(f), ARROW),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_of_every_format_are_kept_as_they_are(client, frame, tmp_path, form):
+    got = post(client, *FORMS[form](frame))
+    assert (got.status_code, got.json()) == (202, {"accepted": len(frame), "skipped": 0}), got.text
+    kept = pd.DataFrame(rows_in(tmp_path / "inbox"))[["price", "kind", "rooms"]]
+    pd.testing.assert_frame_equal(kept, frame)
+
+
+def test_vectors_are_kept_too(plain, embedded, rows, tmp_path):
+    for path, wanted in ((plain[0], "x0"), (embedded[0], None)):
+        inbox = tmp_path / path.name
+        service, client = client_of(path, inbox)
+        assert post(client, rows.tobytes(), RAW).status_code == 202
+        assert post(client, json.dumps({"rows": rows.tolist()})).status_code == 202
+        held = rows_in(inbox)
+        assert len(held) == 2 * len(rows)
+        first = list(held[0].values())
+        values = first if wanted else first[0]
+        np.testing.assert_allclose(values, rows[0], rtol=1e-6)
+        service.learning_of("m").close()
+
+
+def test_bad_rows_are_refused_with_their_place_or_skipped_and_nothing_else_is_kept(client, frame, tmp_path):
+    records = frame.head(4).to_dict("records")
+    records[2]["price"] = None
+    body = json.dumps({"rows": records})
+    got = post(client, body)
+    assert got.status_code == 422
+    assert "row 3" in got.json()["place"]
+    assert rows_in(tmp_path / "inbox") == []
+    got = post(client, body, query={"on_error": "skip"})
+    assert got.json() == {"accepted": 3, "skipped": 1}
+    assert [r["price"] for r in rows_in(tmp_path / "inbox")] == [records[i]["price"] for i in (0, 1, 3)]
+    missing = json.dumps({"rows": [{"price": 1}]})
+    assert post(client, missing).status_code == 422
+    assert post(client, b"{", JSON).status_code == 422
+    assert post(client, b"x", "text/html").status_code == 415
+
+
+def test_the_same_key_is_kept_once(client, frame, tmp_path):
+    body, kind = FORMS["objects"](frame.head(3))
+    first = post(client, body, kind, **{"idempotency-key": "a1"})
+    second = post(client, body, kind, **{"idempotency-key": "a1"})
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert second.json() == {"accepted": 0, "duplicate": True}
+    assert len(rows_in(tmp_path / "inbox")) == 3
+    assert post(client, body, kind, **{"idempotency-key": "x" * 129}).status_code == 422
+
+
+def test_it_is_off_by_default_and_needs_the_right_to_write(houses, frame, tmp_path):
+    body, kind = FORMS["objects"](frame.head(3))
+    assert post(client_of(houses[0], None)[1], body, kind).status_code == 403
+    service, client = client_of(houses[0], tmp_path / "i", read_token="look", write_token="touch")
+    assert post(client, body, kind, authorization="Bearer look").status_code in (401, 403)
+    assert post(client, body, kind, authorization="Bearer touch").status_code == 202
+    assert client.post("/v1/models/none/learn", headers={"authorization": "Bearer touch"}).status_code == 404
+    service.learning_of("m").close()
+
+
+def test_a_full_disk_and_a_full_inbox_are_told(client, frame, tmp_path, monkeypatch):
+    body, kind = FORMS["objects"](frame.head(3))
+
+    def refuse(*_):
+        raise OSError(28, "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shoal.serve.inbox.os.utime", refuse)
+        got = post(client, body, kind)
+        assert got.status_code == 507
+        assert got.headers["retry-after"]
+    assert post(client, body, kind).status_code == 202
+    monkeypatch.setattr(learning_module, "MOST_UNREAD", 10)
+    monkeypatch.setattr(learning_module, "_LOOK", 0.0)
+    assert post(client, body, kind).status_code == 429
+    assert len(rows_in(tmp_path / "inbox")) == 3
+
+
+def test_an_inbox_in_use_is_told(houses, frame, tmp_path):
+    one, first = client_of(houses[0], tmp_path / "i")
+    second = client_of(houses[0], tmp_path / "i")[1]
+    body, kind = FORMS["objects"](frame.head(3))
+    assert post(first, body, kind).status_code == 202
+    assert post(second, body, kind).status_code == 503
+    one.learning_of("m").close()
+
+
+def test_event_times_must_be_there_where_the_stream_needs_them(houses):
+    served = Models({"m": houses[0]}).get("m")
+    row = {"price": 1.0, "kind": "flat", "rooms": 2.0}
+
+    def lines(rows, **options):
+        return lines_of(served, JSON, json.dumps({"rows": rows}).encode(), time=("at", "s"), **options)
+
+    assert json.loads(lines([row | {"at": 1.7e9}]).text)["at"] == 1.7e9
+    assert json.loads(lines([row | {"at": "2026-01-01T00:00:00"}]).text)["at"] == "2026-01-01T00:00:00"
+    with pytest.raises(BadInputError, match="'at'"):
+        lines([row])
+    with pytest.raises(BadInputError, match="row 2"):
+        lines([row | {"at": 1}, row | {"at": None}])
+    assert lines([row | {"at": 1}, row | {"at": None}], on_error="skip").skipped == 1
+
+
+def test_before_the_first_model_any_objects_are_taken():
+    assert lines_of(None, CSV, b"a,b\n1,x\n2,\n").text == b'{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n'
+    assert lines_of(None, JSON, b'{"rows": ["one", "two"]}').text == b'{"text": "one"}\n{"text": "two"}\n'
+    for kind, body in ((JSON, b'{"rows": [[1]]}'), (RAW, b"1234")):
+        with pytest.raises(BadInputError, match="model"):
+            lines_of(None, kind, body)
+
+
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it does not get on"
+        time.sleep(0.1)
+    return found
+
+
+def learned(state):
+    known = Checkpoint.read(state)
+    return 0 if known is None else known.meta["learner"]["learned"]
+
+
+OPTIONS = ["-k", "3", "--learn-rows", "100", "--every", "500 rows", "--checkpoint", "0.3", "--columns", "a,b"]
+OPTIONS += ["--threads", "1"]
+
+
+def test_a_process_that_dies_is_started_again_and_ends_in_good_order(tmp_path, caplog):
+    caplog.set_level("WARNING")
+    state, inbox = tmp_path / "state", tmp_path / "in"
+    child = start_learning(state, inbox, OPTIONS)
+    try:
+        wait_for(lambda: (state / "checkpoint").exists())
+        first = child.pid
+        os.kill(first, signal.SIGKILL)
+        again = wait_for(lambda: child.pid not in (None, first) and child.pid)
+        assert again != first
+        assert "starts again" in caplog.text
+    finally:
+        child.stop()
+    assert not child.alive
+
+
+def test_a_state_is_gone_on_with_by_what_it_was_begun_with(tmp_path):
+    state, inbox = tmp_path / "state", tmp_path / "in"
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"a": i % 7, "b, c": i, "at": i, "kind": f"k{i % 3}"}) + "\n" for i in range(300))
+    )
+    base = [sys.executable, "-m", "shoal", "stream"]
+    (tmp_path / "r.toml").write_text('columns = ["a", "b, c"]\none_hot = ["kind"]\nscale = "minmax"\n')
+    options = ["--recipe", str(tmp_path / "r.toml"), "--time", "at", "--half-life", "90s", "--bucket", "1m"]
+    subprocess.run(
+        [*base, str(tmp_path / "rows.jsonl"), "--state", str(state), "-k", "2", *options],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    inbox.mkdir()
+    arguments = stream_arguments(state, inbox, ["-k", "2"])
+    arguments.remove("--follow")
+    # the position is of another source, which is found after the settings were
+    done = subprocess.run([*base[:3], *arguments], capture_output=True, text=True, timeout=120)
+    assert "was begun with" not in done.stderr
+    assert stream_arguments(state, inbox, [])[-2:] == ["-k", "2"]
+
+
+SERVICE = """
+import sys, socket, uvicorn
+from pathlib import Path
+from shoal.serve.app import app_of
+from shoal.serve.learning import start_learning
+from shoal.serve.models import Models
+from shoal.serve.routes.learn import add_learn
+from shoal.serve.service import Service
+from shoal.serve.settings import Settings
+state, inbox = Path(sys.argv[1]), Path(sys.argv[2])
+service = Service(Models({"m": state}), Settings(inbox=inbox))
+app = app_of(service)
+if not any(getattr(r, "path", "").endswith("/learn") for r in app.routes):
+    add_learn(app, service)
+sock = socket.create_server(("127.0.0.1", 0))
+child = start_learning(state, inbox, sys.argv[3:])
+print(sock.getsockname()[1], child.pid, flush=True)
+uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[sock])
+child.stop()
+"""
+
+
+def start(state, inbox):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, str(state), str(inbox), *OPTIONS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return process, f"http://127.0.0.1:{process.stdout.readline().split()[0]}"
+
+
+@pytest.mark.slow
+def test_each_row_is_learned_once_though_the_service_is_killed(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 2)) + 8 * rng.integers(0, 3, size=(2000, 1))
+    blocks = [[{"a": a, "b": b} for a, b in part] for part in X.reshape(200, 10, 2).tolist()]
+    state, inbox = tmp_path / "state", tmp_path / "in"
+    state.mkdir()
+    process, base = start(state, inbox)
+    acknowledged = []
+    client = httpx.Client(timeout=10)
+
+    def send(i):
+        for _ in range(100):
+            try:
+                got = client.post(
+                    f"{base}/v1/models/m/learn",
+                    json={"rows": blocks[i]},
+                    headers={"idempotency-key": f"block-{i}"},
+                    timeout=10,
+                )
+            except httpx.TransportError:
+                time.sleep(0.1)
+                continue
+            if got.status_code in (200, 202):
+                acknowledged.append(i)
+                return got.status_code
+            time.sleep(0.1)
+        raise AssertionError(got.text)
+
+    with ThreadPoolExecutor(4) as pool:
+        running = pool.map(send, range(200))
+        wait_for(lambda: len(acknowledged) >= 90)
+        process.kill()
+        process.wait()
+        process, base = start(state, inbox)
+        statuses = list(running)
+        assert len(statuses) == 200
+        again = list(pool.map(send, range(200)))
+    try:
+        assert set(again) == {200}  # all were kept before
+        wait_for(lambda: learned(state) >= 2000)
+        time.sleep(1.0)
+        assert learned(state) == 2000
+        known = Checkpoint.read(state)
+        np.testing.assert_allclose(known.summary.totals.weight, 2000)
+        assert known.summary.points().weights.sum() == pytest.approx(2000)
+        held = rows_in(inbox)
+        assert len({(r["a"], r["b"]) for r in held}) == len(held) == 2000
+        assert (state / "dead_letters.jsonl").read_text() == ""
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_files_that_are_learned_are_removed_when_room_is_needed(tmp_path, monkeypatch):
+    state, inbox = tmp_path / "state", tmp_path / "in"
+    learning = Learning(inbox, state)
+    for i in range(4):
+        lines = "".join(json.dumps({"a": i + j / 50, "b": j}) + "\n" for j in range(50))
+        learning.inbox.add(lines.encode())
+    command = [sys.executable, "-m", "shoal", "stream", str(inbox), "--state", str(state), "-k", "2"]
+    subprocess.run([*command, "--learn-rows", "50"], check=True, capture_output=True, timeout=120)
+    learning.inbox.add(b'{"a": 1, "b": 2}\n')
+    files = learning.inbox.files()
+    monkeypatch.setattr(learning_module, "MOST_UNREAD", 1000)
+    assert learning.has_room()
+    assert learning.inbox.files() == files[-1:]
+    learning.close()
+
+
+def test_the_format_of_events_does_not_matter_for_csv_with_dates():
+    body = io.BytesIO(b"x,at\n1.5,2026-01-01 10:00:00\n")
+    row = json.loads(lines_of(None, CSV, body.getvalue()).text)
+    assert row == {"x": 1.5, "at": "2026-01-01T10:00:00"}
