@@ -108,7 +108,8 @@ def _names(client: Any) -> list[str]:
         ClientError,
     )
 
-    found, more = [], {}
+    found: list[dict[str, Any]] = []
+    more: dict[str, str] = {}
     try:
         while True:
             page = client.list_training_jobs(**more)

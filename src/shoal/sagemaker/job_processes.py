@@ -81,7 +81,7 @@ class Instances:
         }
         for name, tree in zip(names, self.trees, strict=True):
             with (self.logs / f"{name}.log").open("wb") as log:
-                process = subprocess.Popen(
+                process = subprocess.Popen(  # noqa: S603 our own interpreter, and no shell
                     [sys.executable, "-c", TRAIN, str(tree.root)],
                     env=environment | {"SAGEMAKER_DATA_PATH": str(tree.root)},
                     stdin=subprocess.DEVNULL,

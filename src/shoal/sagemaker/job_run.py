@@ -88,7 +88,7 @@ def run_job(
         run = _Run(spec, scratch, endpoint_url, store, record, say, stop or threading.Event())
         try:
             run.whole()
-        except _Stopped:
+        except _StoppedEarlyError:
             record.finish("Stopped")
         except Exception as error:
             record.finish("Failed", FailureReason=reason_of(error))
@@ -101,7 +101,7 @@ def run_job(
     return Job(spec.name, record.values)
 
 
-class _Stopped(Exception):
+class _StoppedEarlyError(Exception):
     """The job is to end before it has processes."""
 
 
@@ -159,7 +159,7 @@ class _Run:
 
     def _going(self) -> None:
         if self.stop.is_set() or self.store.is_to_stop(self.spec.name):
-            raise _Stopped
+            raise _StoppedEarlyError
 
     def _fetch_all(self) -> None:
         for channel in self.spec.channels:
@@ -184,7 +184,7 @@ class _Run:
         """Watch over the processes; the reason if they failed."""
         began, saved = time.monotonic(), time.monotonic()
         ending: float | None = None
-        while any(status is None for status in (found := instances.statuses())):
+        while None in (found := instances.statuses()):
             moment = time.monotonic()
             instances.new_lines(self._line)
             fed = next((f.problem for f in self.feeders if f.problem), None)
@@ -232,7 +232,9 @@ class _Run:
     def _upload(self, *, with_model: bool) -> Record:
         """Send the model, and other output if there is any; what the record is to say of it."""
         made: Record = {}
-        folder = place_of(self.spec.output.rstrip("/") + "/", self.endpoint_url).below(self.spec.name, "output")
+        folder = place_of(self.spec.output.rstrip("/") + "/", self.endpoint_url).below(
+            self.spec.name, "output"
+        )
         models = [tree.model for tree in self.trees]
         if with_model and _pack(models, self.scratch / "model.tar.gz"):
             target = folder.below("model.tar.gz")
@@ -247,7 +249,7 @@ class _Run:
 
 def _pack(folders: Sequence[Path], target: Path, names: Sequence[str] = ()) -> bool:
     """Pack the files of several folders, below ``names``; False if there are none. Equal files give equal bytes."""
-    files = {}
+    files: dict[str, Path] = {}
     for folder, name in zip(folders, names or [""] * len(folders), strict=True):
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             files.setdefault((Path(name) / path.relative_to(folder)).as_posix(), path)

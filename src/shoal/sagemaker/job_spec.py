@@ -215,7 +215,9 @@ class _Reader:
         for name, value in given.items():
             if not isinstance(value, str):
                 place = f"$.HyperParameters.{name}"
-                self._say(place, f"{json.dumps(value)} is no string", f"write {json.dumps(json.dumps(value))}")
+                self._say(
+                    place, f"{json.dumps(value)} is no string", f"write {json.dumps(json.dumps(value))}"
+                )
         if all(isinstance(value, str) for value in given.values()):
             try:
                 Hyperparameters.from_strings(given)
@@ -239,7 +241,14 @@ class _Reader:
         if not isinstance(entry, dict):
             self._say(place, "is no JSON object")
             return None
-        used = ("ChannelName", "DataSource", "InputMode", "ContentType", "CompressionType", "RecordWrapperType")
+        used = (
+            "ChannelName",
+            "DataSource",
+            "InputMode",
+            "ContentType",
+            "CompressionType",
+            "RecordWrapperType",
+        )
         self._leftovers(entry, place, *used)
         name = entry.get("ChannelName")
         if not (isinstance(name, str) and CHANNEL.fullmatch(name)) or name.startswith("."):
@@ -254,7 +263,10 @@ class _Reader:
         if "S3DataSource" not in source:
             self._say(f"{place}.DataSource", "has no S3DataSource", "give one; it may name a local path")
             return None
-        data, where = self._part(source, "S3DataSource", f"{place}.DataSource"), f"{place}.DataSource.S3DataSource"
+        data, where = (
+            self._part(source, "S3DataSource", f"{place}.DataSource"),
+            f"{place}.DataSource.S3DataSource",
+        )
         self._leftovers(data, where, "S3Uri", "S3DataType", "S3DataDistributionType")
         return ChannelSpec(
             name=str(name),

@@ -54,7 +54,9 @@ class JobStore:
         try:
             self._of(name).mkdir()
         except FileExistsError as error:
-            raise ShoalError(f"there is a job {name!r} already in {self.folder}; choose another name") from error
+            raise ShoalError(
+                f"there is a job {name!r} already in {self.folder}; choose another name"
+            ) from error
         with (self._of(name) / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.logs(name).mkdir()
@@ -86,7 +88,11 @@ class JobStore:
         except ValueError as error:
             raise DamagedFileError(f"{path}: {error}") from error
         if record.get("TrainingJobStatus") == RUNNING and not held:
-            return record | {"TrainingJobStatus": "Failed", "SecondaryStatus": "Failed", "FailureReason": GONE}
+            return record | {
+                "TrainingJobStatus": "Failed",
+                "SecondaryStatus": "Failed",
+                "FailureReason": GONE,
+            }
         return record
 
     def names(self) -> list[str]:

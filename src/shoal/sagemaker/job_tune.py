@@ -98,9 +98,7 @@ class Tuning:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         solution, told = self.best_of(k).solution, self.choice.to_dict()
-        return build_model(
-            self.points.X, self.points.weights, solution, provenance=provenance, choice=told
-        )
+        return build_model(self.points.X, self.points.weights, solution, provenance=provenance, choice=told)
 
     def save(self, folder: Path, *, artefacts: bool = False) -> list[Path]:
         """Write ``elbow.png``, and ``k<number>/model.tar.gz`` for every k if they are wanted."""
@@ -166,7 +164,9 @@ def tune(
         raise ShoalError(f"{chosen} needs a test channel; give one, or tune train:msd")
     if not ks:
         raise ShoalError("there is no k to try; say --k 2:12")
-    asked = replace(Hyperparameters.from_strings(dict(spec.hyperparameters) | {"k": str(max(ks))}), objective="")
+    asked = replace(
+        Hyperparameters.from_strings(dict(spec.hyperparameters) | {"k": str(max(ks))}), objective=""
+    )
     with tempfile.TemporaryDirectory(prefix="shoal-tune-") as scratch:
         tree = _laid_out(spec, Path(scratch) / "algo-1", endpoint_url)
         summary, sources = _summarised(tree, asked)
@@ -198,7 +198,7 @@ def _summarised(tree: Tree, asked: Hyperparameters) -> tuple[Coreset, tuple[str,
 def _solved(
     choice: KChoice, points: WeightedPoints, asked: Hyperparameters, factors: Iterable[int | None]
 ) -> list[tuple[int, int | None, Solution]]:
-    found = []
+    found: list[tuple[int, int | None, Solution]] = []
     for k, factor in itertools.product(sorted(choice.solutions), dict.fromkeys(factors)):
         if factor is None and asked.local_lloyd_init_method == "kmeans++":
             found.append((k, factor, choice.solutions[k]))
@@ -223,7 +223,4 @@ def _scored(
         if not rows:
             raise ShoalError("channel test: no rows; name objects with data, or no channel")
     for (k, factor, s), total in zip(trials, ssd.tolist(), strict=True):
-        test = (total / rows, total) if rows else (None, None)
-        yield Trial(k, factor, s.inertia / float(s.counts.sum()), *test, s)
-
-
+        yield Trial(k, factor, s.inertia / float(s.counts.sum()), msd, ssd_or_none, s)

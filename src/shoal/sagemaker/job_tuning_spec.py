@@ -51,7 +51,9 @@ class TuningSpec:
         ranges = _ranges(_part(config, "ParameterRanges", f"$.{CONFIG}"))
         fixed = definition.get("StaticHyperParameters") or {}
         given = dict(fixed) | ({"k": str(ranges["k"][0])} if "k" in ranges else {})
-        training = {k: v for k, v in definition.items() if k not in ("StaticHyperParameters", "DefinitionName")}
+        training = {
+            k: v for k, v in definition.items() if k not in ("StaticHyperParameters", "DefinitionName")
+        }
         training |= {"HyperParameters": given or {"k": "2"}}
         job = JobSpec.from_dict(training, name="tuning")
         objective = _objective(_part(config, "HyperParameterTuningJobObjective", f"$.{CONFIG}"))

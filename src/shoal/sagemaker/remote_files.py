@@ -129,9 +129,8 @@ def _with_prefix(place: Place) -> list[RemoteObject]:
     folder = f"{bucket}/{prefix.rpartition('/')[0]}".rstrip("/")
     found = []
     for info in place.filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True)):
-        if not info.path.startswith(place.path):
-            if not f"{info.path}/".startswith(place.path):
-                continue
+        if not f"{info.path}/".startswith(place.path):
+            continue
         if info.type == pafs.FileType.Directory:
             found += place.filesystem.get_file_info(pafs.FileSelector(info.path, recursive=True))
         else:
@@ -156,6 +155,8 @@ def objects_listed(manifest: Place, place_at: Callable[[str], Place] = place_of)
     """
     entries = _entries(manifest)
     prefix = place_at(entries[0]["prefix"])
+    if prefix.is_local and not manifest.is_local:  # what comes from elsewhere opens no files of this machine
+        raise BadInputError(f"names {prefix.shown}, which is not on S3", place=manifest.shown)
     objects = []
     for name in dict.fromkeys(entries[1:]):
         place = prefix.beside(prefix.path + name)

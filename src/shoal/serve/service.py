@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import anyio
 
 from shoal.serve.batcher import Batcher
 from shoal.serve.body import Waiting
@@ -19,6 +22,11 @@ from shoal.serve.scene import Scenes
 from shoal.serve.settings import Settings
 from shoal.serve.version_cache import VersionCache
 from shoal.serve.which_k import WhichK
+
+T = TypeVar("T")
+
+AT_LEISURE = 2
+"""Questions that take seconds that are worked on at a time."""
 
 
 @dataclass
@@ -39,6 +47,7 @@ class Service:
         self.recent = RecentRows(self.scenes, self.feed)
         self.happenings = Happenings(self.models, self.feed, self.recent.look)
         self._learning: dict[str, Learning] = {}
+        self._few = anyio.CapacityLimiter(AT_LEISURE)
 
     def served(self, address: str) -> Served:
         """The version of ``name``, ``name@alias`` or ``name@12`` that a request gets.
@@ -78,6 +87,16 @@ class Service:
         if learning.state is None and served is not None:
             learning.state = served.home
         return learning
+
+    async def at_leisure(self, work: Callable[[], T]) -> T:
+        """Work that may take seconds, a little at a time: labels for rows must not wait for it.
+
+        Raises
+        ------
+        RefusedError : 429 while too much waits, 503 if it takes too long.
+        """
+        async with self.waiting.place():
+            return await anyio.to_thread.run_sync(work, limiter=self._few, abandon_on_cancel=True)
 
     def open(self) -> None:
         """Take requests; a service may be opened again after it ended."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-import anyio
 from fastapi import FastAPI, Query
 from starlette.responses import Response
 
@@ -30,7 +29,7 @@ def add_past(app: FastAPI, service: Service) -> None:
             scene: Scene = service.scenes.get(served)
             return dict(answer(scene, *more))
 
-        return json_response(await anyio.to_thread.run_sync(found))
+        return json_response(await service.at_leisure(found))
 
     @app.get("/v1/models/{name}/time")
     async def time(name: str) -> Response:

@@ -37,29 +37,31 @@ def add_scene(app: FastAPI, service: Service) -> None:
     async def choice(name: str) -> Response:
         """The criteria for the number of clusters."""
         held = await scene_for(name)
-        return json_response(await anyio.to_thread.run_sync(service.which_k.choice, held))
+        return json_response(await service.at_leisure(lambda: service.which_k.choice(held)))
 
     @app.get("/v1/models/{name}/solve")
     async def solve(name: str, k: Annotated[int, Query(ge=1, le=100)]) -> Response:
         """The clusters for another k, solved from the summary."""
         held = await scene_for(name)
-        return json_response(await anyio.to_thread.run_sync(service.which_k.solve, held, k))
+        return json_response(await service.at_leisure(lambda: service.which_k.solve(held, k)))
 
     @app.post("/v1/models/{name}/explain")
     async def explain_row(request: Request, name: str) -> Response:
         """Where one row or text falls, and why."""
         held = await scene_for(name)
         content_type(request, (JSON,))
-        row, text = _row_of(held, await read_body(request, service.settings))
 
-        def answer() -> dict[str, Any]:
+        def answer(given: bytes) -> dict[str, Any]:
+            row, text = _row_of(held, given)
             body = json.dumps({"rows": [row]}).encode()
             vectors = read_rows(held.served, JSON, body).matrix
             if not len(vectors):
                 raise BadInputError("the model leaves this row out", remedy="give one that passes its filter")
             return explain(held, vectors[0], text)
 
-        return json_response(await anyio.to_thread.run_sync(answer))
+        async with service.waiting.place() as place:
+            given = await read_body(request, service.settings, place)
+            return json_response(await anyio.to_thread.run_sync(answer, given))
 
     @app.put(
         "/v1/models/{name}/clusters/{cluster}/name",
