@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,17 @@ from shoal.cli.export import run
 from shoal.engines.export_csv import read_centres, write_centres
 from shoal.engines.export_mllib import read_mllib_folder, write_mllib_folder
 from shoal.engines.export_onnx import write_onnx
+from shoal.engines.local import Clustering
 from shoal.errors import BadInputError, ShoalError
+from shoal.features.recipe import Recipe
 from shoal.model.names import give_name
 from shoal.sagemaker.artefact import read_artefact
 
 HOUSES = Path(__file__).parents[3] / "shared/data/california_housing/housing.csv"
 GDELT = Path(__file__).parents[3] / "shared/data/gdelt"
+needs_onnx = pytest.mark.skipif(
+    find_spec("onnx") is None or find_spec("onnxruntime") is None, reason="pip install onnx onnxruntime"
+)
 APP = typer.Typer(pretty_exceptions_enable=False)
 APP.command()(run)
 
@@ -53,8 +60,9 @@ def frame():
 
 def answers(path, table):
     """What the graph says of the rows of a frame."""
-    runtime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     feed = {}
     for put in session.get_inputs():
         column = table[put.name]
@@ -77,14 +85,14 @@ RECIPES = {
 }
 
 
+@needs_onnx
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_onnx_labels_as_assign_does(tmp_path, frame, recipe):
-    pytest.importorskip("onnx")
     made = shoal.fit(frame, 5, **recipe)
     model = made.model.replace(ids=np.array([4, 9, 0, 7, 1]))
     told = write_onnx(model, tmp_path / "m.onnx")
     ids, distance, distances = answers(tmp_path / "m.onnx", frame)
-    known = shoal.engines.local.Clustering(model, made.summary).assign(frame)
+    known = Clustering(model, made.summary).assign(frame)
     np.testing.assert_array_equal(ids, known.ids)
     np.testing.assert_allclose(distance, known.distances, rtol=1e-5, atol=2e-6)
     assert told.ids == (4, 9, 0, 7, 1)
@@ -93,6 +101,7 @@ def test_onnx_labels_as_assign_does(tmp_path, frame, recipe):
     np.testing.assert_array_equal(np.array(told.ids)[distances.argmin(axis=1)], ids)
 
 
+@needs_onnx
 def test_onnx_in_single_precision_labels_nearly_all_rows_alike(tmp_path, frame):
     made = shoal.fit(frame, 4, columns=("a", "cluster"), one_hot=("kind",))
     write_onnx(made.model, tmp_path / "m.onnx", precision="float32")
@@ -102,6 +111,7 @@ def test_onnx_in_single_precision_labels_nearly_all_rows_alike(tmp_path, frame):
     np.testing.assert_allclose(distance, known.distances, rtol=1e-3, atol=1e-4)
 
 
+@needs_onnx
 def test_onnx_gives_no_label_where_shoal_gives_none(tmp_path, frame):
     made = shoal.fit(frame, 3, columns=("a",), one_hot=("kind",), top=3, other="drop", nulls="skip")
     write_onnx(made.model, tmp_path / "m.onnx")
@@ -115,6 +125,7 @@ def test_onnx_gives_no_label_where_shoal_gives_none(tmp_path, frame):
     np.testing.assert_array_equal(np.isnan(distances).all(axis=1), ids == -1)
 
 
+@needs_onnx
 @pytest.mark.parametrize("nulls", ["mean", "zero"])
 def test_onnx_fills_gaps_as_the_recipe_does(tmp_path, frame, nulls):
     gaps = frame[["a", "time"]].copy()
@@ -124,6 +135,7 @@ def test_onnx_fills_gaps_as_the_recipe_does(tmp_path, frame, nulls):
     np.testing.assert_array_equal(answers(tmp_path / "m.onnx", gaps)[0], made.assign(gaps).ids)
 
 
+@needs_onnx
 def test_onnx_of_zero_vectors_under_cosine_and_of_vector_columns(tmp_path):
     rng = np.random.default_rng(0)
     X = np.abs(rng.normal(size=(400, 6))).astype(np.float32)
@@ -139,6 +151,7 @@ def test_onnx_of_zero_vectors_under_cosine_and_of_vector_columns(tmp_path):
     np.testing.assert_array_equal(answers(tmp_path / "bare.onnx", table)[0], bare.predict(X))
 
 
+@needs_onnx
 def test_equal_models_give_equal_graphs(tmp_path, frame):
     model = shoal.fit(frame, 3, columns=("a",), one_hot=("kind",)).model
     for name in ("a", "b"):
@@ -146,6 +159,7 @@ def test_equal_models_give_equal_graphs(tmp_path, frame):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@needs_onnx
 @pytest.mark.skipif(not HOUSES.exists(), reason="../shared/data is not here")
 def test_onnx_of_real_houses(tmp_path):
     houses = pd.read_csv(HOUSES)
@@ -156,7 +170,7 @@ def test_onnx_of_real_houses(tmp_path):
 
 def test_without_onnx_the_error_names_the_extra(tmp_path, frame, monkeypatch):
     model = shoal.fit(frame, 2, columns=("a",)).model
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ShoalError, match=r"shoal\[onnx\]"):
         write_onnx(model, tmp_path / "m.onnx")
 
@@ -183,7 +197,7 @@ def test_csv_read_again_is_exact(tmp_path, frame):
     model = shoal.fit(frame, 4, columns=("a", "time", "cluster"), scale="none").model
     model = model.replace(ids=np.array([3, 8, 0, 1]))
     found = read_centres(write_centres(model, tmp_path / "c.csv", names={8: "late"}))
-    original = shoal.features.recipe.Recipe.from_dict(dict(model.recipe)).to_original(model.centres)
+    original = Recipe.from_dict(dict(model.recipe)).to_original(model.centres)
     np.testing.assert_array_equal(found.model.centres, original)
     np.testing.assert_array_equal(found.model.ids, model.ids)
     np.testing.assert_array_equal(found.model.weights, model.weights)
@@ -216,6 +230,7 @@ def saved(tmp_path, frame):
     return tmp_path / "m"
 
 
+@needs_onnx
 def test_command_writes_each_format_and_tells_what_is_lost(tmp_path, saved):
     graph = export(saved, "--to", "onnx", "--out", tmp_path / "new" / "m.onnx")
     assert "inputs: a, time" in graph.output
@@ -231,6 +246,7 @@ def test_command_writes_each_format_and_tells_what_is_lost(tmp_path, saved):
     np.testing.assert_array_equal(found.model.centres, shoal.load(saved).model.centres)
 
 
+@needs_onnx
 def test_json_tells_ids_inputs_and_differences(tmp_path, saved):
     told = json.loads(export(saved, "--to", "onnx", "-o", tmp_path / "m.onnx", "--json").stdout)
     assert told["ids"] == [0, 1, 2]
@@ -238,6 +254,7 @@ def test_json_tells_ids_inputs_and_differences(tmp_path, saved):
     assert any("a > -2" in d for d in told["differences"])
 
 
+@needs_onnx
 @pytest.mark.parametrize("to", ["onnx", "csv", "sagemaker", "mllib"])
 def test_nothing_is_replaced_unasked(tmp_path, frame, to):
     shoal.fit(frame, 2, columns=("a",)).save(tmp_path / "m")

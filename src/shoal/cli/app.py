@@ -14,7 +14,9 @@ from shoal.cli import (
     assign,
     demo,
     events,
+    export,
     fit,
+    import_model,
     inspect,
     merge,
     plot,
@@ -57,6 +59,8 @@ for command in (
     demo,
 ):
     app.command(command.__name__.rpartition(".")[2])(command.run)
+app.command("export")(export.run)
+app.command("import")(import_model.run)
 app.add_typer(topics.app)
 
 

@@ -98,7 +98,7 @@ def run(
 ) -> None:
     """Answer files of records: the closest cluster of each, and its distance.
 
-    Options are those of batch transform jobs of Amazon SageMaker, and mean the same. Filters take $, .name, ['name'], [0],
+    Options have the names they have in batch transform jobs of Amazon SageMaker. Filters take $, .name, ['name'], [0],
     [0,2] and [1:].
 
     Examples:

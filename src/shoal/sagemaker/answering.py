@@ -26,6 +26,7 @@ class Answering:
 
     served: Served
     columns: tuple[Wanted, ...]
+    """What the model asks of a row: numbers, or one vector."""
 
     @classmethod
     def of_artefact(cls, path: str | os.PathLike[str]) -> Answering:

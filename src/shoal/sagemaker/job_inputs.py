@@ -139,6 +139,8 @@ class PipeFeeder:
     def _send(self, handle: int) -> None:
         lines = self.channel.content_type.startswith(CSV)
         for found in self.objects:
+            if any(part.startswith((".", "_")) for part in found.name.split("/")):
+                continue  # such as markers of other tools: as in a folder, they are no data
             last = b"\n"
             with closing(Reading(found, gzipped=self.channel.packing == "Gzip")) as reading:
                 while data := reading.read():

@@ -79,6 +79,7 @@ class JobRecord:
                 others = [m for m in self.values.get("FinalMetricDataList", []) if m["MetricName"] != name]
                 new = {"MetricName": name, "Value": value, "Timestamp": now()}
                 self.values["FinalMetricDataList"] = [*others, new]
+                self._write()
 
     def finish(self, status: str, *, secondary: str | None = None, **more: Any) -> None:
         """End as Completed, Failed or Stopped; ``more`` joins the record."""

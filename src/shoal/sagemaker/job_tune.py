@@ -223,4 +223,5 @@ def _scored(
         if not rows:
             raise ShoalError("channel test: no rows; name objects with data, or no channel")
     for (k, factor, s), total in zip(trials, ssd.tolist(), strict=True):
-        yield Trial(k, factor, s.inertia / float(s.counts.sum()), msd, ssd_or_none, s)
+        msd = s.inertia / float(s.counts.sum())
+        yield Trial(k, factor, msd, total / rows if rows else None, total if rows else None, s)

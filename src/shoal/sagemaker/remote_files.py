@@ -129,9 +129,10 @@ def _with_prefix(place: Place) -> list[RemoteObject]:
     folder = f"{bucket}/{prefix.rpartition('/')[0]}".rstrip("/")
     found = []
     for info in place.filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True)):
-        if not f"{info.path}/".startswith(place.path):
+        is_folder = info.type == pafs.FileType.Directory
+        if not (info.path + "/" * is_folder).startswith(place.path):
             continue
-        if info.type == pafs.FileType.Directory:
+        if is_folder:
             found += place.filesystem.get_file_info(pafs.FileSelector(info.path, recursive=True))
         else:
             found.append(info)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -24,7 +27,7 @@ from shoal.sagemaker.splitting import Split, payloads
 from shoal.sagemaker.tree import CSV, RECORDIO, content_type
 from shoal.sources.locate import Located, locate, name_format
 from shoal.sources.remote import filesystem_of
-from shoal.sources.streams import CountedStream, chunk_reader
+from shoal.sources.streams import DAMAGE, CountedStream, chunk_reader
 
 SUFFIX = ".out"
 _RECORD = re.compile(r"record (\d+)")
@@ -171,6 +174,11 @@ def _answers(
             error.problem, place=_place(file, error.place, done), remedy=error.remedy
         ) from error
 
+    except DAMAGE as error:
+        raise BadInputError(
+            f"breaks off ({' '.join(str(error).split())[:160]})", place=file.origin, remedy="get a whole copy"
+        ) from error
+
 
 def _place(file: Located, place: str | None, done: int) -> str:
     """A place within a request as one within its file."""
@@ -217,18 +225,25 @@ def _target(target: str) -> tuple[Any, str]:
 
 @contextmanager
 def _written(filesystem: Any, path: str) -> Iterator[Callable[[bytes], object]]:
-    """Writes a file that is there once the block ends well; what an object store was sent until then is deleted."""
+    """Writes a file that is there once the block ends well; until then one that was there before stays."""
     local = isinstance(filesystem, pafs.LocalFileSystem)
-    held = f"{path}.part" if local else path
+    folder = PurePosixPath(path).parent if local else None
     try:
         if local:
-            filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
-        with filesystem.open_output_stream(held) as out:
-            yield out.write
-        if local:
-            filesystem.move(held, path)
+            filesystem.create_dir(str(folder), recursive=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".tmp-")
+        held = Path(name)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file.write
+                if not local:
+                    file.seek(0)
+                    with filesystem.open_output_stream(path) as out:
+                        shutil.copyfileobj(file, out)
+            if local:
+                held.chmod(0o644)
+                held.replace(path)
+        finally:
+            held.unlink(missing_ok=True)
     except (OSError, pa.ArrowException) as error:
         raise BadInputError(f"cannot be written ({error})", place=path, remedy="check its rights") from error
-    except BaseException:
-        filesystem.delete_file(held)
-        raise

@@ -40,11 +40,13 @@ class Chart:
     """``line``, ``columns``, ``map``, ``pca`` or ``landmarks``."""
     labels: tuple[str, str]
     space: tuple[str, ...]
-    """What the vectors are: a chart holds as long as this does."""
+    """Metric and columns: a chart holds as long as these do, however their scales are learned anew."""
     axes: FloatArray
-    """(2, d): a vector lies at ``axes @ vector + shift``, seen from its centre for landmarks."""
+    """(2, d): a row lies at ``axes @ row + shift``, in the units of the columns, seen from its centre for landmarks."""
     shift: FloatArray
     """(2,)."""
+    units: tuple[FloatArray, FloatArray]
+    """(d,) scale and shift that turn the model's vectors into rows."""
     low: FloatArray
     high: FloatArray
     """(2,) limits; they only grow."""
@@ -79,7 +81,7 @@ class Chart:
             X = X - (X * centres).sum(axis=1, keepdims=True) * centres
         else:
             X = X - centres
-        off = X @ self.axes.T
+        off = (X * self.units[0]) @ self.axes.T
         length = np.linalg.norm(off, axis=1, keepdims=True)
         reach = np.maximum(self.model.radii[own, _HALF], 1e-300)
         squared = np.asarray(found.squared, np.float64)
@@ -90,9 +92,10 @@ class Chart:
         return placed
 
     def _straight(self, X: FloatArray, *, centres: bool = False) -> FloatArray:
-        at: FloatArray = X @ self.axes.T + self.shift
+        scale, offset = self.units
+        at: FloatArray = (X * scale + offset) @ self.axes.T + self.shift
         if self.kind == "line" and not centres:
-            at[:, 1] = _scattered(X[:, 0])
+            at[:, 1] = _scattered(at[:, 0])
         return at
 
 
@@ -122,13 +125,23 @@ class Charts:
 
 
 def _space_of(model: ClusterModel) -> tuple[str, ...]:
-    return (model.metric, *model.feature_names, repr(sorted((model.recipe or {}).items(), key=repr)))
+    return (model.metric, *model.feature_names)
 
 
 def _first(view: View, space: tuple[str, ...], number: int) -> Chart:
     axes, shift, kind, labels, aspect = _straight_axes(view)
     chart = Chart(
-        number, kind, labels, space, axes, shift, np.full(2, np.inf), np.full(2, -np.inf), aspect, view.model
+        number,
+        kind,
+        labels,
+        space,
+        axes,
+        shift,
+        _units(view),
+        np.full(2, np.inf),
+        np.full(2, -np.inf),
+        aspect,
+        view.model,
     )
     if kind == "pca" and view.k > 3 and _shown(view, axes) < STRAIGHT:
         chart = _with_landmarks(replace(chart, kind="landmarks", labels=("", ""), aspect=1.0), view)
@@ -136,7 +149,7 @@ def _first(view: View, space: tuple[str, ...], number: int) -> Chart:
 
 
 def _continued(before: Chart, view: View) -> Chart:
-    chart = replace(before, model=view.model)
+    chart = replace(before, model=view.model, units=_units(view))
     if chart.kind == "landmarks":
         chart = _with_landmarks(chart, view)
     return _grown(chart, view)
@@ -176,22 +189,21 @@ def _straight_axes(
     """Two rows of an affine map from vectors to the plane."""
     d = view.d
     unit = np.eye(d)
-    scale, shift = _units(view)
     if d == 1:
         axes = np.zeros((2, 1))
-        axes[0, 0] = scale[0]
-        return axes, np.array([shift[0], 0.0]), "line", (view.columns[0].label, ""), None
+        axes[0, 0] = 1.0
+        return axes, np.zeros(2), "line", (view.columns[0].label, ""), None
     pair = (0, 1) if d == 2 else east_and_north(view)
     if pair is not None:
         placed = project(view, *(view.columns[j].name for j in pair))
-        j = list(pair)
-        at = scale[j][:, None] * unit[j]
-        return at, shift[j], placed.kind, placed.labels, placed.aspect
+        return unit[list(pair)], np.zeros(2), placed.kind, placed.labels, placed.aspect
     axes, explained = principal_axes(view)
     names = [
         f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(explained)
     ]
-    return axes, -(axes @ view.mean), "pca", (names[0], names[1]), None
+    scale, offset = _units(view)
+    axes = axes / np.where(scale == 0, 1.0, scale)
+    return axes, -(axes @ (view.mean * scale + offset)), "pca", (names[0], names[1]), None
 
 
 def _units(view: View) -> tuple[FloatArray, FloatArray]:
@@ -210,7 +222,8 @@ def _shown(view: View, axes: FloatArray) -> float:
     """Share of the variance between the centres that two axes show."""
     off = (view.model.centres - view.shares @ view.model.centres) * np.sqrt(view.shares)[:, None]
     whole = float(np.square(off).sum())
-    return float(np.square(off @ axes.T).sum()) / whole if whole > 0 else 1.0
+    flat = (off * _units(view)[0]) @ axes.T
+    return float(np.square(flat).sum()) / whole if whole > 0 else 1.0
 
 
 def _scattered(values: FloatArray) -> FloatArray:

@@ -110,7 +110,7 @@ class Happenings:
         if served is None or told is None:
             return {"dated": False, "times": [], "ids": [], "shares": []}
         with told.lock:
-            held, dated = _spread(told.shares, TIMES), told.dated
+            held, dated = _spread(_one_each(told.shares), TIMES), told.dated
         rows = [_by_shown_id(s, served) for s in held]
         peaks: dict[int, float] = {}
         for row in rows:
@@ -130,7 +130,7 @@ class Happenings:
         if served is None or told is None:
             return {}
         with told.lock:
-            held = _spread(told.shares, _POINTS)
+            held = _spread(_one_each(told.shares), _POINTS)
         out: dict[int, list[tuple[float, float]]] = {}
         for shares in held:
             for i, share in _by_shown_id(shares, served).items():
@@ -260,6 +260,11 @@ def _by_shown_id(shares: Shares, served: Served) -> dict[int, float]:
         shown = i if served.topics is None else served.topics.curation.topic_of(i)
         out[shown] = out.get(shown, 0.0) + share
     return out
+
+
+def _one_each(shares: list[Shares]) -> list[Shares]:
+    """The last of those of one time: models made anew from the same rows."""
+    return [s for s, after in zip(shares, [*shares[1:], None]) if after is None or after.time != s.time]
 
 
 def _spread(shares: list[Shares], most: int) -> list[Shares]:

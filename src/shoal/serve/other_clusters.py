@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from shoal.kernels import nearest
-from shoal.model.cluster_model import ClusterModel, unit_rows
+from shoal.model.cluster_model import QUANTILES, ClusterModel, unit_rows
 from shoal.report.thinning import thin
 from shoal.report.view import View
 from shoal.serve.scene import MOST_POINTS, Scene, brief, colour_of, traits_as_data
 from shoal.summary.protocol import WeightedPoints
 
+NOWHERE = np.iinfo(np.int64).min
+REACH = 0.99
+"""A served cluster reaches as far as this share of its rows: what lies beyond it is of no served cluster."""
 LEAST_OVERLAP = 0.2
 """Part of two clusters together that both must hold to be the same one (Jaccard index)."""
 
@@ -47,8 +50,8 @@ def ids_like(
     X = unit_rows(points.X) if served.metric == "cosine" and len(points.X) else points.X
     ids = np.zeros(other.k, np.int64)
     if len(X) and unique:
-        mine = known[nearest(X, served.centres.astype(X.dtype)).labels]
-        theirs = nearest(X, other.centres.astype(X.dtype)).labels
+        mine = np.where(_within_reach(served, X), known[_labels(served, X)], NOWHERE)
+        theirs = _labels(other, X)
         both = np.zeros((len(unique), other.k))
         for i, cluster in enumerate(unique):
             here = mine == cluster
@@ -63,6 +66,20 @@ def ids_like(
     ids -= 1
     ids[fresh] = -1 - np.arange(len(fresh))
     return ids
+
+
+def _labels(model: ClusterModel, X: NDArray[Any]) -> NDArray[np.int64]:
+    return nearest(X, model.centres.astype(X.dtype)).labels.astype(np.int64)
+
+
+def _within_reach(model: ClusterModel, X: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n,) whether rows lie among those that a model's clusters were made of."""
+    found = nearest(X, model.centres.astype(X.dtype))
+    squared = np.asarray(found.squared, np.float64)
+    distances = squared / 2 if model.metric == "cosine" else np.sqrt(squared)
+    reach = model.radii[:, int(np.searchsorted(QUANTILES, REACH - 1e-9))]
+    near: NDArray[np.bool_] = distances <= 1.5 * reach[found.labels]
+    return near
 
 
 def cards_of(scene: Scene, view: View, ids: NDArray[np.int64]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from shoal.serve.refused import RefusedError
 from shoal.serve.scene import Scene, brief
 
 Edges = tuple[float | None, float | None]
+_NEW = re.compile(r"(?:cluster )?-(\d+)")
+"""A cluster that is not among the served ones, in the text of an event."""
 ROWS = 10_000
 """Rows of the sample of a window, so that it can be solved while somebody waits."""
 
@@ -100,7 +103,7 @@ def compare(scene: Scene, before: Edges, after: Edges, k: int | None) -> dict[st
     return {
         "before": sides[0],
         "after": sides[1],
-        "events": [e.to_dict() | {"text": str(e)} for e in renamed],
+        "events": [e.to_dict() | {"text": _NEW.sub(r"new \1", str(e))} for e in renamed],
     }
 
 

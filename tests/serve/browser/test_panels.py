@@ -44,7 +44,6 @@ def test_a_cross_stands_on_the_map_for_each_outlier(pages, reading):
     expect(tip).to_contain_text(outlier["reason"])
 
 
-@pytest.mark.xfail(strict=True, reason="map_painter.js draws old outliers over the numbers of the clusters")
 def test_outliers_do_not_hide_the_number_of_a_cluster(pages, reading):
     page = pages.open(f"{reading}/?model=clicks")
     rest(page)
@@ -216,7 +215,6 @@ def test_two_windows_are_compared(pages, reading):
     expect(panel.locator(".t-table")).to_have_count(0)
 
 
-@pytest.mark.xfail(strict=True, reason="ids_like tells clusters by their share of rows, wherever they lie")
 def test_a_cluster_of_a_window_has_the_id_of_the_served_one_at_its_place(reading):
     served = {c["id"]: np.array(c["at"]) for c in get(reading, "clicks/scene")["clusters"]}
     start = get(reading, "clicks/time")["start"]
@@ -229,9 +227,6 @@ def test_a_cluster_of_a_window_has_the_id_of_the_served_one_at_its_place(reading
             assert min(away.values()) > 5, cluster["label"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="texts of compared events tell the ids of new clusters as they are: -1"
-)
 def test_what_changed_calls_a_new_cluster_as_the_list_does(reading):
     start = get(reading, "clicks/time")["start"]
     edges = {"from": start + 1800, "to": start + 2400, "with_from": start + 1200, "with_to": start + 1800}
@@ -326,7 +321,6 @@ def test_a_typical_row_is_that_of_the_selected_cluster(pages, reading):
     expect(panel.locator(".p-odd")).to_contain_text("ordinary")
 
 
-@pytest.mark.xfail(strict=True, reason="probe.js gives the means of all rows no value of a category: 422")
 def test_a_typical_row_of_all_can_be_tried(pages, reading):
     pages.expect("422")
     page = pages.open(f"{reading}/?model=houses")

@@ -92,8 +92,8 @@ def write_mllib(
         )
     if not overwrite and _exists(spark, path):
         raise ShoalError(f"{path} exists already; choose another path, or overwrite=True to replace it")
-    order = _order(model.ids)
-    told = _metadata(spark, model, order, features_col, prediction_col)
+    order = mllib_order(model.ids)
+    told = metadata_of(spark, model, order, features_col, prediction_col)
     schema = StructType([StructField("clusterIdx", IntegerType()), StructField("clusterCenter", VectorUDT())])
     rows = [(i, Vectors.dense(centre.tolist())) for i, centre in enumerate(model.centres[order])]
     mode = "overwrite" if overwrite else "error"
@@ -159,17 +159,17 @@ def _takes_vectors(model: ClusterModel) -> bool:
     return plain and bool((recipe.centre == 0).all() and (recipe.scale == 1).all())
 
 
-def _order(ids: NDArray[np.int64]) -> NDArray[np.intp]:
+def mllib_order(ids: NDArray[np.int64]) -> NDArray[np.intp]:
     """Positions of the centres in the order they are written.
 
-    >>> _order(np.array([2, 0, 1])), _order(np.array([7, 0, 1]))
+    >>> mllib_order(np.array([2, 0, 1])), mllib_order(np.array([7, 0, 1]))
     (array([1, 2, 0]), array([0, 1, 2]))
     """
     by_id = np.argsort(ids, kind="stable")
     return by_id if np.array_equal(ids[by_id], np.arange(len(ids))) else np.arange(len(ids), dtype=np.intp)
 
 
-def _metadata(
+def metadata_of(
     spark: Any, model: ClusterModel, order: NDArray[np.intp], features_col: str, prediction_col: str
 ) -> dict[str, Any]:
     return {

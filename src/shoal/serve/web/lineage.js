@@ -45,8 +45,10 @@ export function createLineage(root, store) {
   function update() {
     const state = store.get();
     const { history } = state;
-    const can = history !== null && history.times.length > 1 && history.ids.length > 0;
+    const can = history !== null && history.times.at(-1) > history.times[0] && history.ids.length > 0;
     frame.hidden = !can;
+    // where bands are to come, their room is kept: the map must not shrink under the hand of whoever looks at it
+    empty.classList.toggle("tall", ["stream", "store"].includes(state.scene?.kind));
     empty.hidden = can;
     empty.textContent = history === null ? "" : "From the second moment on, each cluster has a band here as wide as its share of the rows.";
     drawn = null;

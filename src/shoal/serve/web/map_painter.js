@@ -209,10 +209,10 @@ export function createPainter(root, isCalm) {
     const byId = new Map(marks.map((mark) => [mark.id, mark]));
     if (picture.mode === "compare") drawBefore(stage(), picture.ghosts, byId);
     if (picture.mode === "live") drawRecent(stage(), on.recent, now, isCalm());
-    drawMarks(stage(), marks, picture.clusters, on, picture.mode === "compare");
     const births = new Map(on.recent.filter((p) => p.outlier).map((p) => [p.outlier, p.born]));
     const fresh = (outlier) => (births.has(outlier) && !isCalm() ? Math.max(0, 1 - (now - births.get(outlier)) / PING_MS) : 0);
     if (picture.mode === "live") drawOutliers(stage(), on.outliers, fresh);
+    drawMarks(stage(), marks, picture.clusters, on, picture.mode === "compare");
     if (on.probe?.at) drawProbe(stage(), on.probe, byId);
     drawLabels(stage(), [...labels.values()].map((label) => ({ ...label, mark: byId.get(label.id) ?? label.mark })));
     if (on.ping && clock.part("ping") < 1) drawPing(stage(), on.ping, 1 - clock.part("ping"));

@@ -132,7 +132,7 @@ function rowEditor(inputs, store, say) {
   const area = el("textarea", { class: "field p-text", id: "p-paste", rows: 3, placeholder: hint(inputs), oninput: () => pasted(false) });
   const fields = el("div", { class: "p-fields" }, [...cells.values()].map((cell) => cell.node));
   const paste = el("details", { class: "p-paste", open: !typed }, el("summary", null, "Paste a row"), el("label", { class: "sr", for: "p-paste" }, "Row"), area);
-  const node = el("div", null, typed ? fields : null, paste, buttons("Use a typical row", "The centre of the selected cluster, or else the mean of all rows", typical));
+  const node = el("div", null, typed ? fields : null, paste, buttons("Use a typical row", "The centre of the selected cluster, or else of the largest", typical));
 
   function show(row) {
     for (const [name, cell] of cells) cell.input.value = row[name] ?? "";
@@ -159,8 +159,8 @@ function rowEditor(inputs, store, say) {
     const means = Object.fromEntries(scene.columns.filter((c) => !c.is_category).map((c) => [c.name, c.mean]));
     try {
       const { clusters } = await store.api.get("clusters");
-      const centre = clusters.find((c) => c.id === selected)?.centre;
-      show(typicalRow(inputs, centre ?? means));
+      const largest = clusters.reduce((best, c) => (c.share > best.share ? c : best));
+      show(typicalRow(inputs, (clusters.find((c) => c.id === selected) ?? largest).centre));
     } catch {
       show(typicalRow(inputs, means));
     }
