@@ -105,7 +105,7 @@ def test_shares_of_instances_are_parts_of_the_whole_in_any_order(keys, hosts, ra
     objects = [RemoteObject(key, Place(None, key, key), 1) for key in keys]
     random.shuffle(objects)
     shares = [names(dealt(objects, "ShardedByS3Key", rank, hosts)) for rank in range(hosts)]
-    assert sorted(sum(shares, [])) == sorted(keys)
+    assert sorted(name for share in shares for name in share) == sorted(keys)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert shares[0] == sorted(keys)[::hosts]
     assert names(dealt(objects, "FullyReplicated", 0, hosts)) == sorted(keys)
@@ -163,6 +163,17 @@ def test_every_read_has_a_pipe_of_its_own_and_rows_of_two_objects_stay_apart(fee
     for epoch in range(3):
         assert read(feeder.tree.fifo("train", epoch)) == b"1,2\n3,4\n5,6\n"
     assert feeder.problem is None
+
+
+def test_markers_are_no_data_in_a_pipe(tmp_path):
+    (tmp_path / "in/_temporary").mkdir(parents=True)
+    for name in ("_SUCCESS", ".amazon.manifest", "_temporary/x.csv", "real.csv"):
+        (tmp_path / "in" / name).write_text(f"{name}\n")
+    channel = ChannelSpec("train", str(tmp_path / "in"), mode="Pipe", content_type="text/csv")
+    made = PipeFeeder(channel, objects_of(channel), Tree(tmp_path))
+    made.start()
+    assert read(made.tree.fifo("train", 0)) == b"real.csv\n"
+    made.close()
 
 
 def test_a_reader_may_have_had_enough(feeder, tmp_path):

@@ -6,7 +6,6 @@ import gzip
 import importlib.util
 import io
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -141,6 +140,16 @@ def test_what_is_told_afterwards_has_the_shape_of_a_description(cloud, store, tm
     assert "#quality_metric" in (store.logs("told") / "algo-1.log").read_text()
 
 
+def test_a_job_goes_on_from_the_model_of_another(cloud, store, tmp_path):
+    one, two = (cloud.put(f"days/{i}/x.pbr", pbr(PARTS[i])) for i in (0, 1))
+    first = run(cloud, store, document("day-1", cloud.uri("out"), channel("train", one)))
+    model = channel("model", first.model, ContentType="application/x-sagemaker-model", InputMode="File")
+    given = document("day-2", cloud.uri("out"), channel("train", two), model, mode="Pipe", instances=2)
+    second = run(cloud, store, given)
+    assert second.status == "Completed", second.reason
+    assert model_of(cloud, second, tmp_path).provenance.rows_seen == len(PARTS[0]) + len(PARTS[1])
+
+
 def test_a_name_is_used_once(cloud, store):
     given = document("once", cloud.uri("out"), *channels(cloud))
     assert run(cloud, store, given).status == "Completed"
@@ -248,6 +257,26 @@ def test_ctrl_c_stops_the_job_and_leaves_no_process(store, tmp_path):
     assert not pathlib.Path(f"/proc/{children[0]}").exists()
 
 
+def test_a_runner_that_is_killed_takes_its_instances_along(store, tmp_path):
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(long_job(tmp_path, "killed", batch=3)))
+    command = [sys.executable, "-c", RUN, "run", str(path), "--jobs", str(store.folder), "-q"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as runner:
+        until(lambda: has_begun(store, "killed"))
+        [child] = pathlib.Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
+        runner.kill()
+    until(lambda: is_over(child))
+    assert status_of(store, "killed") == "Failed"
+
+
+def is_over(pid):
+    """Whether a process is gone, or waits only to be counted by whoever has inherited it."""
+    try:
+        return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
 def test_a_job_that_takes_too_long_is_stopped_with_what_it_has(store, tmp_path):
     job = run_job(JobSpec.from_dict(long_job(tmp_path, "too-long", seconds=2)), store=store)
     assert (job.status, job.record["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
@@ -277,6 +306,12 @@ def test_a_job_goes_on_from_the_checkpoints_of_another(store, tmp_path):
     assert read_artefact(second.model).model.provenance.rows_seen == 400_000 // 700 * 700
 
 
+def test_the_endpoint_may_come_from_the_environment(cloud, store, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
+    given = document("by-environment", cloud.uri("out"), *channels(cloud))
+    assert run_job(JobSpec.from_dict(given), store=store).status == "Completed"
+
+
 def test_a_work_folder_is_kept_and_other_output_is_packed(store, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "shoal.sagemaker.job_processes.TRAIN",
@@ -288,7 +323,8 @@ def test_a_work_folder_is_kept_and_other_output_is_packed(store, tmp_path, monke
     given = document("kept", tmp_path / "out", channel("train", tmp_path / "in", ContentType=SLOW))
     assert run_job(JobSpec.from_dict(given), tmp_path / "work", store=store).status == "Completed"
     packed = (tmp_path / "out/kept/output/output.tar.gz").read_bytes()
-    assert tarfile.open(fileobj=io.BytesIO(packed)).getnames() == ["notes.txt"]
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.getnames() == ["notes.txt"]
     assert (tmp_path / "work/kept/algo-1/input/config/hyperparameters.json").exists()
 
 

@@ -163,6 +163,13 @@ def test_a_tuning_range_that_makes_no_sense_is_named(ranges, words):
     assert caught.value.place.endswith("IntegerParameterRanges[0]")
 
 
+def test_problems_of_the_definition_have_their_place_in_the_whole_document():
+    given = tuning({}, k="3")
+    given["TrainingJobDefinition"]["OutputDataConfig"] = {}
+    with pytest.raises(JobSpecError, match=r"\$\.TrainingJobDefinition\.OutputDataConfig\.S3OutputPath"):
+        TuningSpec.from_dict(given)
+
+
 def test_an_unknown_objective_is_refused():
     with pytest.raises(BadInputError, match="test:f1"):
         TuningSpec.from_dict(tuning({}, objective="test:f1", k="3"))

@@ -14,7 +14,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from shoal.cli.job import app
 from shoal.errors import BadInputError
 from shoal.sagemaker.artefact import read_artefact
 from shoal.sagemaker.job_follow import follow
@@ -29,7 +31,7 @@ def beside(name):
 
 
 job_cloud, job_made = beside("job_cloud"), beside("job_made")
-PYTHON = pathlib.Path(os.environ.get("SHOAL_SAGEMAKER_SDK_PYTHON", "/tmp/smsdk/bin/python"))  # noqa: S108
+PYTHON = pathlib.Path(os.environ.get("SHOAL_SAGEMAKER_SDK_PYTHON", "/tmp/smsdk/bin/python"))
 FIT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -47,7 +49,7 @@ channels = [
     kmeans.record_set(X[:500], channel="test", distribution="FullyReplicated"),
 ]
 kmeans.fit(channels, mini_batch_size=1000, wait=wait, logs=wait)
-print(json.dumps([kmeans.latest_training_job.name, kmeans.model_data]))
+print("\\n" + json.dumps([kmeans.latest_training_job.name, kmeans.model_data]))
 """
 needs_sdk = pytest.mark.skipif(
     not PYTHON.exists(), reason="the SageMaker Python SDK 2.257.7 is not installed"
@@ -75,7 +77,7 @@ def test_what_the_sdk_fits_is_fitted(cloud, tmp_path, instances, wait):
     environment = os.environ | {"AWS_ENDPOINT_URL": cloud.url, "SAGEMAKER_SUPPRESS_V2_WARNING": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
-    name, where = json.loads(done.stdout.splitlines()[-1])
+    name, where = json.loads(done.stdout.strip().splitlines()[-1])
     jobs = {job.name: job for job in follow(cloud.url, store=JobStore(tmp_path / "jobs"), once=True)}
     assert jobs[name].status == "Completed", jobs[name].reason
     assert jobs[name].model == where
@@ -100,12 +102,20 @@ def test_every_job_of_an_endpoint_is_run_once(cloud, tmp_path):
     create(cloud, "odd", uri, epochs="many")
     done = follow(cloud.url, store=store, once=True, say=lambda name, line: told.append((name, line)))
     assert {job.name: job.status for job in done} == {"good": "Completed", "bad": "Failed"}
-    assert [line for name, line in told if name == "odd"][0].startswith(
-        "cannot be run: $.HyperParameters.epochs"
-    )
+    odd = next(line for name, line in told if name == "odd")
+    assert odd.startswith("cannot be run: $.HyperParameters.epochs")
     described = client_of(cloud).describe_training_job(TrainingJobName="good")
     assert cloud.get(described["ModelArtifacts"]["S3ModelArtifacts"])[:2] == b"\x1f\x8b"
     assert follow(cloud.url, store=store, once=True) == []
+
+
+def test_the_command_tells_which_job_has_failed(cloud, tmp_path):
+    uri = cloud.put("follow/y.pbr", job_cloud.pbr(job_made.blobs(300)))
+    create(cloud, "by-command", uri, k="301")
+    command = ["follow", "--endpoint-url", cloud.url, "--once", "--quiet", "--jobs", str(tmp_path)]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 1
+    assert "by-command: Failed" in found.stdout
 
 
 def test_the_cloud_itself_is_not_followed(tmp_path):

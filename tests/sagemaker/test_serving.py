@@ -218,7 +218,7 @@ def test_many_clients_get_their_own_answers_and_pings_do_not_wait(tmp_path):
 
 def test_the_command_serves_and_ends_in_good_order(made):
     port = free_port()
-    script = "import sys; from pathlib import Path; from shoal.cli.sagemaker_serve import run; run(Path(sys.argv[1]))"
+    script = "import sys; from pathlib import Path; from shoal.cli.sagemaker.serve import run; run(Path(sys.argv[1]))"
     env = os.environ | {"SAGEMAKER_BIND_TO_PORT": str(port)}
     with subprocess.Popen(
         [sys.executable, "-c", script, made[1]], env=env, stderr=subprocess.PIPE

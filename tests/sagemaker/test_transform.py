@@ -312,7 +312,7 @@ def test_objects_of_a_store_are_answered_in_the_store(made, monkeypatch):
 def test_the_command_says_what_it_did(tmp_path, made):
     import typer
 
-    from shoal.cli import sagemaker_transform
+    from shoal.cli.sagemaker import transform as sagemaker_transform
 
     app = typer.Typer()
     app.command()(sagemaker_transform.run)

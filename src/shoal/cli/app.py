@@ -18,9 +18,11 @@ from shoal.cli import (
     fit,
     import_model,
     inspect,
+    job,
     merge,
     plot,
     report,
+    sagemaker,
     serve,
     stream,
     sweep,
@@ -62,6 +64,8 @@ for command in (
 app.command("export")(export.run)
 app.command("import")(import_model.run)
 app.add_typer(topics.app)
+app.add_typer(sagemaker.app)
+app.add_typer(job.app)
 
 
 @app.callback(invoke_without_command=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="job",
     help="Training jobs without the cloud, compatible with those of the built-in k-means of Amazon SageMaker.",
-    epilog="Start with: shoal job run examples/sagemaker_job.json",
+    epilog="Start from examples/sagemaker_job.json: write your own S3Uri, where a folder will do.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -98,7 +98,8 @@ def _client(endpoint_url: str) -> Any:
         import boto3  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise ShoalError("following an endpoint needs boto3; pip install boto3") from error
-    return boto3.client("sagemaker", endpoint_url=endpoint_url)
+    region = boto3.session.Session().region_name or "us-east-1"  # a stand-in has none of its own
+    return boto3.client("sagemaker", endpoint_url=endpoint_url, region_name=region)
 
 
 def _names(client: Any) -> list[str]:

@@ -17,7 +17,13 @@ from shoal.kernels import default_threads
 from shoal.sagemaker.job_spec import JobSpec
 from shoal.sagemaker.tree import Tree
 
-TRAIN = "import sys; from shoal.sagemaker.train import train; sys.exit(train(sys.argv[1]))"
+TRAIN = """
+import ctypes, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)  # SIGTERM once the runner is gone, even if it was killed
+from shoal.sagemaker.train import train
+sys.exit(train(sys.argv[1]))
+"""
 LAST_WORDS = 120.0
 """Seconds between SIGTERM and SIGKILL."""
 Say = Callable[[str, str], None]

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from shoal.errors import BadInputError
-from shoal.sagemaker.job_spec import JobSpec
+from shoal.sagemaker.job_spec import JobSpec, JobSpecError
 from shoal.sagemaker.job_tune import Objective
 
 CONFIG = "HyperParameterTuningJobConfig"
 DEFINITION = "TrainingJobDefinition"
+OF_TUNING = (
+    "StaticHyperParameters",
+    "DefinitionName",
+    "TuningObjective",
+    "HyperParameterRanges",
+    "HyperParameterTuningResourceConfig",
+)
+"""Fields of the definition that a training job has not."""
 STEERING = ("k", "extra_center_factor")
 MOST_VALUES = 1000
 WITHOUT_EFFECT = ("epochs", "init_method", "mini_batch_size")
@@ -49,13 +57,15 @@ class TuningSpec:
             return cls.of_job(document)
         config, definition = _part(document, CONFIG, "$"), _part(document, DEFINITION, "$")
         ranges = _ranges(_part(config, "ParameterRanges", f"$.{CONFIG}"))
-        fixed = definition.get("StaticHyperParameters") or {}
-        given = dict(fixed) | ({"k": str(ranges["k"][0])} if "k" in ranges else {})
-        training = {
-            k: v for k, v in definition.items() if k not in ("StaticHyperParameters", "DefinitionName")
-        }
+        fixed = _part(definition, "StaticHyperParameters", f"$.{DEFINITION}")
+        given = fixed | ({"k": str(ranges["k"][0])} if "k" in ranges else {})
+        training = {name: value for name, value in definition.items() if name not in OF_TUNING}
         training |= {"HyperParameters": given or {"k": "2"}}
-        job = JobSpec.from_dict(training, name="tuning")
+        try:
+            job = JobSpec.from_dict(training, name="tuning")
+        except JobSpecError as error:
+            problems = [text.replace("$.", f"$.{DEFINITION}.", 1) for text in error.problems]
+            raise JobSpecError(problems) from error
         objective = _objective(_part(config, "HyperParameterTuningJobObjective", f"$.{CONFIG}"))
         ks = ranges.get("k") or ((int(given["k"]),) if "k" in given else ())
         default = (None,) if given.get("extra_center_factor", "auto") == "auto" else (

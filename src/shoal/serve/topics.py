@@ -16,7 +16,6 @@ from shoal.text.curation import Curation
 from shoal.text.embedding import Embedder
 from shoal.text.loaded import loaded
 from shoal.text.topic_file import read_topics
-from shoal.text.topic_model import GIVEN
 from shoal.text.topic_summary import TopicSummary
 from shoal.text.topics import Topic
 
@@ -66,6 +65,8 @@ def served_topics(path: Path) -> ServedTopics:
     ------
     ShoalError : there are none yet. DamagedFileError, NewerFormatError : the file cannot be trusted.
     """
+    from shoal.text.topic_model import GIVEN  # which loads scikit-learn
+
     saved = read_topics(path)
     state = saved.state
     model = state.refresh() if state.model is None else state.model
