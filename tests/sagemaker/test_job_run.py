@@ -6,7 +6,9 @@ import gzip
 import importlib.util
 import io
 import json
+import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -191,7 +193,7 @@ def test_an_output_that_cannot_be_written_fails_the_job(cloud, store):
     assert "s3://not-there/out" in job.reason
 
 
-def long_job(tmp_path, name, seconds=3600, n=400_000, batch=20):
+def long_job(tmp_path, name, seconds=3600, n=400_000, batch=3):
     """A job of so many rows in small batches that it lasts some seconds."""
     folder = tmp_path / "long"
     if not folder.exists():
@@ -225,7 +227,7 @@ def has_begun(store, name):
 
 def test_a_running_job_is_seen_and_stopped_from_another_process(store, tmp_path):
     path = tmp_path / "job.json"
-    path.write_text(json.dumps(long_job(tmp_path, "long", batch=3)))
+    path.write_text(json.dumps(long_job(tmp_path, "long")))
     command = [sys.executable, "-c", RUN]
     jobs = ["--jobs", str(store.folder)]
     with subprocess.Popen([*command, "run", str(path), *jobs], stdout=subprocess.PIPE, text=True) as runner:
@@ -259,9 +261,10 @@ def test_ctrl_c_stops_the_job_and_leaves_no_process(store, tmp_path):
 
 def test_a_runner_that_is_killed_takes_its_instances_along(store, tmp_path):
     path = tmp_path / "job.json"
-    path.write_text(json.dumps(long_job(tmp_path, "killed", batch=3)))
+    path.write_text(json.dumps(long_job(tmp_path, "killed")))
     command = [sys.executable, "-c", RUN, "run", str(path), "--jobs", str(store.folder), "-q"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as runner:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # nobody is left to clear up
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as runner:
         until(lambda: has_begun(store, "killed"))
         [child] = pathlib.Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
         runner.kill()
@@ -278,7 +281,7 @@ def is_over(pid):
 
 
 def test_a_job_that_takes_too_long_is_stopped_with_what_it_has(store, tmp_path):
-    job = run_job(JobSpec.from_dict(long_job(tmp_path, "too-long", seconds=2)), store=store)
+    job = run_job(JobSpec.from_dict(long_job(tmp_path, "too-long", seconds=3)), store=store)
     assert (job.status, job.record["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert read_artefact(job.model).model.k == 5
 
@@ -290,19 +293,24 @@ def test_a_stop_before_the_training_makes_no_model(store, tmp_path):
     assert (job.status, job.model) == ("Stopped", None)
 
 
-def test_a_job_goes_on_from_the_checkpoints_of_another(store, tmp_path):
-    given = long_job(tmp_path, "first", seconds=2) | {
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_job_goes_on_from_the_checkpoints_of_another(store, tmp_path, instances):
+    given = long_job(tmp_path, "first", seconds=3) | {
         "CheckpointConfig": {"S3Uri": str(tmp_path / "kept")},
+        "ResourceConfig": {"InstanceCount": instances},
         "Environment": {"SHOAL_CHECKPOINT_SECONDS": "0.2"},
     }
     first = run_job(JobSpec.from_dict(given), store=store)
     assert first.record["SecondaryStatus"] == "MaxRuntimeExceeded"
     assert list((tmp_path / "kept").iterdir())
     seen = []
-    again = JobSpec.from_dict(given | {"StoppingCondition": {"MaxRuntimeInSeconds": 3600}}, name="second")
+    limit = {"StoppingCondition": {"MaxRuntimeInSeconds": 3600}}
+    quick = {"HyperParameters": {"k": "5", "mini_batch_size": "5000"}}
+    again = JobSpec.from_dict(given | limit | quick, name="second")
     second = run_job(again, store=store, say=lambda _, line: seen.append(line))
     assert second.status == "Completed", second.reason
-    assert any("going on from a checkpoint" in line for line in seen)
+    assert sum("going on from a checkpoint" in line for line in seen) == instances
+    assert sum(int(n) for n in re.findall(r"checkpoint of (\d+) rows", "\n".join(seen))) > 0
     assert read_artefact(second.model).model.provenance.rows_seen == 400_000 // 700 * 700
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shoal.errors import BadInputError, ShoalError
+from shoal.sagemaker.job_fields import USED
 from shoal.sagemaker.job_processes import Say
 from shoal.sagemaker.job_run import Job, run_job
-from shoal.sagemaker.job_spec import USED, JobSpec
+from shoal.sagemaker.job_spec import JobSpec
 from shoal.sagemaker.job_store import JobStore
 
 EVERY = 2.0
@@ -97,7 +98,7 @@ def _client(endpoint_url: str) -> Any:
     try:
         import boto3  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
-        raise ShoalError("following an endpoint needs boto3; pip install boto3") from error
+        raise ShoalError("following an endpoint needs boto3; pip install 'shoal[sagemaker]'") from error
     region = boto3.session.Session().region_name or "us-east-1"  # a stand-in has none of its own
     return boto3.client("sagemaker", endpoint_url=endpoint_url, region_name=region)
 

@@ -171,14 +171,17 @@ class _Run:
                 else:
                     lay_out(channel, share, tree, self._going)
         if self.spec.checkpoints is not None:
-            place = place_of(self.spec.checkpoints.rstrip("/") + "/", self.endpoint_url)
-            try:
-                kept = objects_under(place)
-            except ShoalError:  # the first attempt has none
-                return
+            self._fetch_checkpoints(self.spec.checkpoints)
+
+    def _fetch_checkpoints(self, uri: str) -> None:
+        """What earlier attempts have left; of the first there is nothing yet."""
+        place = place_of(uri.rstrip("/") + "/", self.endpoint_url)
+        for found in objects_under(place, missing_ok=True):
             for tree in self.trees:
-                for found in kept:
-                    fetch(found, tree.checkpoints / found.name, going=self._going)
+                target = tree.checkpoints / found.name
+                fetch(found, target, going=self._going)
+                # or an instance would send back its old copy of what another has changed
+                self.saved[target] = target.stat().st_mtime_ns
 
     def _until_the_end(self, instances: Instances) -> str | None:
         """Watch over the processes; the reason if they failed."""

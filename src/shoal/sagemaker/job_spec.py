@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.hyperparameters import HyperparameterError, Hyperparameters
+from shoal.sagemaker.job_fields import USED, Fields
 from shoal.sagemaker.tree import MODES, RECORDIO, SPREADS, content_type
 
 DAY = 24 * 3600
@@ -22,39 +22,6 @@ PACKINGS = ("None", "Gzip")
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 OURS = "SHOAL_"
-USED = (
-    "TrainingJobName",
-    "HyperParameters",
-    "AlgorithmSpecification",
-    "InputDataConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "StoppingCondition",
-    "CheckpointConfig",
-    "Environment",
-)
-UNUSED = (
-    "RoleArn",
-    "VpcConfig",
-    "Tags",
-    "EnableNetworkIsolation",
-    "EnableInterContainerTrafficEncryption",
-    "EnableManagedSpotTraining",
-    "DebugHookConfig",
-    "DebugRuleConfigurations",
-    "TensorBoardOutputConfig",
-    "ExperimentConfig",
-    "ProfilerConfig",
-    "ProfilerRuleConfigurations",
-    "RetryStrategy",
-    "RemoteDebugConfig",
-    "InfraCheckConfig",
-    "SessionChainingConfig",
-    "ServerlessJobConfig",
-    "MlflowConfig",
-    "ModelPackageConfig",
-)
-"""Of the interface, and without a meaning on one machine."""
 
 
 class JobSpecError(ShoalError):
@@ -165,37 +132,32 @@ def read_document(path: Path) -> Any:
         raise BadInputError(f"cannot be read as JSON ({error})", place=str(path)) from error
 
 
-class _Reader:
-    """Reads a document and collects what is wrong with it."""
-
-    def __init__(self, *, only_s3: bool) -> None:
-        self.problems: list[str] = []
-        self.ignored: list[str] = []
-        self._only_s3 = only_s3
+class _Reader(Fields):
+    """Reads a document."""
 
     def read(self, document: dict[str, Any]) -> JobSpec | None:
         for name in document.keys() - set(USED):
-            self._unused(name)
-        training = self._part(document, "AlgorithmSpecification")
-        self._leftovers(training, "$.AlgorithmSpecification", "TrainingInputMode")
-        mode = self._choice(training, "$.AlgorithmSpecification", "TrainingInputMode", MODES)
-        resources = self._part(document, "ResourceConfig")
-        self._leftovers(resources, "$.ResourceConfig", "InstanceCount")
-        stopping = self._part(document, "StoppingCondition")
-        self._leftovers(stopping, "$.StoppingCondition", "MaxRuntimeInSeconds")
-        checkpoints = self._part(document, "CheckpointConfig")
-        self._leftovers(checkpoints, "$.CheckpointConfig", "S3Uri")
-        output = self._part(document, "OutputDataConfig")
-        self._leftovers(output, "$.OutputDataConfig", "S3OutputPath")
+            self.unused(name)
+        training = self.part(document, "AlgorithmSpecification")
+        self.leftovers(training, "$.AlgorithmSpecification", "TrainingInputMode")
+        mode = self.choice(training, "$.AlgorithmSpecification", "TrainingInputMode", MODES)
+        resources = self.part(document, "ResourceConfig")
+        self.leftovers(resources, "$.ResourceConfig", "InstanceCount")
+        stopping = self.part(document, "StoppingCondition")
+        self.leftovers(stopping, "$.StoppingCondition", "MaxRuntimeInSeconds")
+        checkpoints = self.part(document, "CheckpointConfig")
+        self.leftovers(checkpoints, "$.CheckpointConfig", "S3Uri")
+        output = self.part(document, "OutputDataConfig")
+        self.leftovers(output, "$.OutputDataConfig", "S3OutputPath")
         where = "$.CheckpointConfig.S3Uri"
         return JobSpec(
             name=self._name(document.get("TrainingJobName")),
             hyperparameters=self._hyperparameters(document.get("HyperParameters", {})),
             channels=self._channels(document.get("InputDataConfig", []), mode),
-            output=self._uri(output.get("S3OutputPath"), "$.OutputDataConfig.S3OutputPath"),
-            instances=self._number(resources, "$.ResourceConfig", "InstanceCount", 1, MOST_INSTANCES),
-            max_runtime=self._number(stopping, "$.StoppingCondition", "MaxRuntimeInSeconds", DAY, 28 * DAY),
-            checkpoints=self._uri(checkpoints.get("S3Uri"), where) if checkpoints else None,
+            output=self.uri(output.get("S3OutputPath"), "$.OutputDataConfig.S3OutputPath"),
+            instances=self.number(resources, "$.ResourceConfig", "InstanceCount", 1, MOST_INSTANCES),
+            max_runtime=self.number(stopping, "$.StoppingCondition", "MaxRuntimeInSeconds", DAY, 28 * DAY),
+            checkpoints=self.uri(checkpoints.get("S3Uri"), where) if checkpoints else None,
             environment=self._environment(document.get("Environment", {})),
             ignored=tuple(sorted(self.ignored)),
             document=document,
@@ -203,43 +165,41 @@ class _Reader:
 
     def _name(self, name: Any) -> str:
         if not (isinstance(name, str) and NAME.fullmatch(name)):
-            self._say(
+            self.say(
                 "$.TrainingJobName", f"{name!r} is no name", "use 1 to 63 letters, digits and inner hyphens"
             )
         return str(name)
 
     def _hyperparameters(self, given: Any) -> dict[str, str]:
         if not isinstance(given, dict):
-            self._say("$.HyperParameters", "is no JSON object", 'write {"k": "8"}')
+            self.say("$.HyperParameters", "is no JSON object", 'write {"k": "8"}')
             return {}
         for name, value in given.items():
             if not isinstance(value, str):
                 place = f"$.HyperParameters.{name}"
-                self._say(
-                    place, f"{json.dumps(value)} is no string", f"write {json.dumps(json.dumps(value))}"
-                )
+                self.say(place, f"{json.dumps(value)} is no string", f"write {json.dumps(json.dumps(value))}")
         if all(isinstance(value, str) for value in given.values()):
             try:
                 Hyperparameters.from_strings(given)
             except HyperparameterError as error:
                 for problem in error.problems:
                     found = re.match(r"Hyperparameter (\w+)", problem)
-                    self._say("$.HyperParameters" + (f".{found[1]}" if found else ""), problem)
+                    self.say("$.HyperParameters" + (f".{found[1]}" if found else ""), problem)
         return given
 
     def _channels(self, given: Any, mode: str) -> tuple[ChannelSpec, ...]:
         if not isinstance(given, list):
-            self._say("$.InputDataConfig", "is no list", "write one entry for each channel")
+            self.say("$.InputDataConfig", "is no list", "write one entry for each channel")
             return ()
         found = [self._channel(entry, f"$.InputDataConfig[{i}]", mode) for i, entry in enumerate(given)]
         names = [channel.name for channel in found if channel is not None]
         for name in {name for name in names if names.count(name) > 1}:
-            self._say("$.InputDataConfig", f"channel {name!r} is there twice", "give each its own name")
+            self.say("$.InputDataConfig", f"channel {name!r} is there twice", "give each its own name")
         return tuple(channel for channel in found if channel is not None)
 
     def _channel(self, entry: Any, place: str, mode: str) -> ChannelSpec | None:
         if not isinstance(entry, dict):
-            self._say(place, "is no JSON object")
+            self.say(place, "is no JSON object")
             return None
         used = (
             "ChannelName",
@@ -249,83 +209,39 @@ class _Reader:
             "CompressionType",
             "RecordWrapperType",
         )
-        self._leftovers(entry, place, *used)
+        self.leftovers(entry, place, *used)
         name = entry.get("ChannelName")
         if not (isinstance(name, str) and CHANNEL.fullmatch(name)) or name.startswith("."):
-            self._say(f"{place}.ChannelName", f"{name!r} is no name", "use train, test or model")
-        self._choice(entry, place, "RecordWrapperType", ("None",))
+            self.say(f"{place}.ChannelName", f"{name!r} is no name", "use train, test or model")
+        self.choice(entry, place, "RecordWrapperType", ("None",))
         kind = entry.get("ContentType") or RECORDIO
         try:
             content_type(str(kind), f"{place}.ContentType")
         except BadInputError as error:
             self.problems.append(str(error))
-        source = self._part(entry, "DataSource", place)
+        source = self.part(entry, "DataSource", place)
         if "S3DataSource" not in source:
-            self._say(f"{place}.DataSource", "has no S3DataSource", "give one; it may name a local path")
+            self.say(f"{place}.DataSource", "has no S3DataSource", "give one; it may name a local path")
             return None
         data, where = (
-            self._part(source, "S3DataSource", f"{place}.DataSource"),
+            self.part(source, "S3DataSource", f"{place}.DataSource"),
             f"{place}.DataSource.S3DataSource",
         )
-        self._leftovers(data, where, "S3Uri", "S3DataType", "S3DataDistributionType")
+        self.leftovers(data, where, "S3Uri", "S3DataType", "S3DataDistributionType")
         return ChannelSpec(
             name=str(name),
-            uri=self._uri(data.get("S3Uri"), f"{where}.S3Uri"),
-            kind=self._choice(data, where, "S3DataType", KINDS),
-            spread=self._choice(data, where, "S3DataDistributionType", SPREADS),
-            mode=self._choice(entry, place, "InputMode", MODES, mode),
+            uri=self.uri(data.get("S3Uri"), f"{where}.S3Uri"),
+            kind=self.choice(data, where, "S3DataType", KINDS),
+            spread=self.choice(data, where, "S3DataDistributionType", SPREADS),
+            mode=self.choice(entry, place, "InputMode", MODES, mode),
             content_type=str(kind),
-            packing=self._choice(entry, place, "CompressionType", PACKINGS),
+            packing=self.choice(entry, place, "CompressionType", PACKINGS),
         )
 
     def _environment(self, given: Any) -> dict[str, str]:
         if not (isinstance(given, dict) and all(isinstance(v, str) for v in given.values())):
-            self._say("$.Environment", "is no JSON object of strings")
+            self.say("$.Environment", "is no JSON object of strings")
             return {}
         # anything else, such as LD_PRELOAD, could change what this machine runs
         self.ignored += [f"$.Environment.{name}" for name in given if not name.startswith(OURS)]
         return {name: value for name, value in given.items() if name.startswith(OURS)}
-
-    def _part(self, whole: Mapping[str, Any], name: str, place: str = "$") -> dict[str, Any]:
-        part = whole.get(name) or {}
-        if isinstance(part, dict):
-            return part
-        self._say(f"{place}.{name}", "is no JSON object")
-        return {}
-
-    def _choice(
-        self, part: Mapping[str, Any], place: str, name: str, allowed: tuple[str, ...], default: Any = None
-    ) -> str:
-        value = part.get(name) or default or allowed[0]
-        if value not in allowed:
-            self._say(f"{place}.{name}", f"{value!r} is not known", f"use one of {', '.join(allowed)}")
-            return allowed[0]
-        return str(value)
-
-    def _number(self, part: Mapping[str, Any], place: str, name: str, default: int, most: int) -> int:
-        value = part.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            self._say(f"{place}.{name}", f"{value!r} is no integer from 1 to {most}")
-            return default
-        return value
-
-    def _uri(self, value: Any, place: str) -> str:
-        if not isinstance(value, str) or not value:
-            self._say(place, "is missing", "write s3://bucket/folder or a path")
-        elif self._only_s3 and not value.startswith("s3://"):
-            self._say(place, f"{value!r} is not on S3", "write s3://bucket/folder")
-        return str(value)
-
-    def _unused(self, name: str) -> None:
-        if name in UNUSED:
-            self.ignored.append(f"$.{name}")
-            return
-        near = get_close_matches(name, [*USED, *UNUSED], n=1)
-        self._say(f"$.{name}", "is not known", f"did you mean {near[0]}?" if near else "leave it out")
-
-    def _leftovers(self, part: Mapping[str, Any], place: str, *used: str) -> None:
-        """Fields inside a part are not all known here, so none is refused."""
-        self.ignored += [f"{place}.{name}" for name in part if name not in used]
-
-    def _say(self, place: str, problem: str, remedy: str | None = None) -> None:
-        self.problems.append(str(BadInputError(problem, place=place, remedy=remedy)))

@@ -96,20 +96,20 @@ def _endpoint_query(endpoint_url: str | None) -> str:
     return f"?endpoint_override={quote(parts.netloc)}&scheme={parts.scheme}"
 
 
-def objects_under(place: Place) -> list[RemoteObject]:
+def objects_under(place: Place, *, missing_ok: bool = False) -> list[RemoteObject]:
     """Objects whose keys begin with a prefix, in order of their names; on this machine a file, or those of a folder.
 
     A prefix is text and no folder: ``s3://b/train`` is also the beginning of ``s3://b/train2/x``.
 
     Raises
     ------
-    BadInputError : there is none, or the place cannot be listed.
+    BadInputError : there is none, unless ``missing_ok``, or the place cannot be listed.
     """
     try:
         found = _local(place) if place.is_local else _with_prefix(place)
     except (OSError, pa.ArrowException) as error:
         raise BadInputError(f"cannot be listed ({error})", place=place.shown) from error
-    if not found:
+    if not found and not missing_ok:
         raise BadInputError("there is nothing", place=place.shown, remedy="check the address")
     return sorted(found, key=lambda o: o.name)
 
