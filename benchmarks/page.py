@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import beam, events, page_parts, page_quality, page_streams, serve_page, shapes, spark, topics
+from benchmarks import (
+    beam,
+    events,
+    page_parts,
+    page_quality,
+    page_streams,
+    sagemaker_page,
+    serve_page,
+    shapes,
+    spark,
+    topics,
+)
 from benchmarks.common import load
 from benchmarks.tables import Target, table
 
@@ -29,6 +40,7 @@ SECTIONS: dict[str, Callable[[list[dict[str, Any]], list[Target]], Iterator[str]
     "beam": beam.section,
     "topics": topics.section,
     "serve": serve_page.section,
+    "sagemaker": sagemaker_page.section,
 }
 HEAD = """# Benchmarks
 

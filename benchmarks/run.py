@@ -21,6 +21,7 @@ from benchmarks import (
     outliers,
     page,
     quality,
+    sagemaker,
     serve,
     shapes,
     soak,
@@ -49,6 +50,7 @@ PARTS = {
     "beam": beam.run,
     "topics": topics.run,
     "serve": serve.run,
+    "sagemaker": sagemaker.run,
 }
 
 

@@ -151,7 +151,8 @@ def manifold(n: int = 300_000, d: int = 64) -> NDArray[np.float32]:
     rng = np.random.default_rng(2)
     inner = rng.normal(size=(n, 4))
     bent = np.tanh(inner @ rng.normal(size=(4, 32))) @ rng.normal(size=(32, d)) / np.sqrt(32)
-    return (bent + 0.05 * rng.normal(size=(n, d))).astype(np.float32)
+    rows: NDArray[np.float32] = (bent + 0.05 * rng.normal(size=(n, d))).astype(np.float32)
+    return rows
 
 
 def algorithm(name: str, X: NDArray[np.float32], k: int, *, quick: bool) -> dict[str, Any]:

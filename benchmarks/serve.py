@@ -185,7 +185,7 @@ def _servers(folder: Path, X: np.ndarray) -> Iterator[dict[str, str]]:
 
 
 def _wait(address: str) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while True:
         try:
             urllib.request.urlopen(address, timeout=2).read()

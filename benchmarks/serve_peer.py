@@ -11,6 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
+
+
+class Rows(BaseModel):
+    """The body of a request."""
+
+    rows: list[list[float]]
 
 
 def sklearn_model(centres: np.ndarray) -> Any:
@@ -26,10 +33,6 @@ def sklearn_model(centres: np.ndarray) -> Any:
 def app(centres: np.ndarray) -> Any:
     """What most people write: a list of rows in, a list of labels out."""
     from fastapi import FastAPI
-    from pydantic import BaseModel
-
-    class Rows(BaseModel):
-        rows: list[list[float]]
 
     model, service = sklearn_model(centres), FastAPI()
 

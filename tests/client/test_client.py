@@ -36,6 +36,8 @@ TABLES = {
     "pandas with an odd index": lambda f: f.set_index(f.index[::-1]),
     "pandas categories": lambda f: f.astype({"kind": "category"}),
     "polars": lambda f: pl.from_pandas(f),
+    "polars categories": lambda f: pl.from_pandas(f).with_columns(pl.col("kind").cast(pl.Categorical)),
+    "polars enums": lambda f: pl.from_pandas(f).with_columns(pl.col("kind").cast(pl.Enum(["flat", "house"]))),
     "arrow": lambda f: pa.Table.from_pandas(f),
     "batch": lambda f: pa.RecordBatch.from_pandas(f),
     "dicts": lambda f: f.to_dict("records"),

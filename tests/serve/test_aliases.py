@@ -164,3 +164,17 @@ def test_aliases_are_changed_with_the_token_that_may_write_alone(store):
     assert client.get(PATH, headers=look).json()["aliases"] == {}
     assert client.put(path, json=body, headers=touch).status_code == 200
     assert client.get(PATH, headers=look).json()["aliases"] == {"champion": 1}
+
+
+def test_damaged_aliases_are_told_with_a_remedy(store):
+    (store.folder / ALIASES).write_text("{")
+    client = client_of(store.folder)
+    for got in (
+        client.get(PATH),
+        client.put(f"{PATH}/champion", json={"version": 1}),
+        client.get("/v1/models/s/versions"),
+        client.get("/v1/models/s@champion"),
+    ):
+        assert got.status_code == 503, got.text
+        assert got.json()["error"].startswith("aliases.json is not valid JSON")
+        assert got.json()["remedy"]

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import shoal.serve.routes.assign as assign_module
-from shoal.errors import ShoalError
+from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.model.store import ModelStore
 from shoal.serve.app import create_app
 from shoal.serve.metrics import Metrics
@@ -418,3 +418,115 @@ def test_metrics_know_a_few_kinds_of_changes_and_how_a_stream_does():
     assert 'shoal_cluster_events_total{kind="other",model="m"} 2.0' in text
     assert 'shoal_state_bytes{model="m"} 4096.0' in text
     assert 'shoal_lag_seconds{model="m"} 1.5' in text
+
+
+def test_a_csv_header_without_end_is_refused_before_it_is_parsed(houses, monkeypatch):
+    client = client_of(houses[0])
+
+    def parsed(*_, **__):
+        raise AssertionError("it was parsed")
+
+    monkeypatch.setattr("shoal.serve.rows.pa_csv.read_csv", parsed)
+    names = "price,rooms,kind"
+    for header in (
+        "," * 3_000_000,
+        f"{names}," + "c," * 20_000 + "\n1,2,flat\n",
+        f"{names}," + '"' + "é\n" * 60_000 + '"' + ',"\n"' * 1_000_000,
+        f"{names}," + (',"' + "é\n" * 30 + '"') * 15_000 + "," * 10**6,
+    ):
+        got = post(client, header, "text/csv")
+        assert got.status_code == 422, got.text
+    assert "20000 columns" in got.text
+
+
+def test_a_short_csv_header_may_stand_before_a_long_body(tmp_path):
+    found = shoal_fit(pd.DataFrame({"x": np.arange(40.0), "code": ["1", "2"] * 20}), tmp_path / "m")
+    lines = [b"3,1," + b"a" * 100, b"3,1," + b"\xff" * 100]
+    body = b"\n".join([b"x,code,more", *lines[:1] * 100, *lines[1:] * 11_000])
+    got = post(client_of(tmp_path / "m"), body, "text/csv", "m")
+    assert got.status_code == 200, got.text
+    assert got.json()["rows"][-1]["id"] == found.assign(pd.DataFrame({"x": [3.0], "code": ["1"]})).ids[0]
+
+
+def test_texts_with_half_a_surrogate_are_refused_with_their_row(topic_file, tmp_path, frame):
+    import shoal
+
+    shoal.fit(frame, 2, columns=(), one_hot=("kind",)).save(tmp_path / "m")
+    for path, name, good in ((topic_file, "tickets", "lost card"), (tmp_path / "m", "m", "flat")):
+        client, body = client_of(path), json.dumps({"rows": [good, "\ud800"]})
+        got = post(client, body, "application/json", name)
+        assert got.status_code == 422, got.text
+        assert "row 2" in got.json()["place"]
+        skipped = post(client, body, "application/json", name, on_error="skip").json()["rows"]
+        assert [row["id"] is None for row in skipped] == [False, True]
+
+
+def test_arrow_columns_whose_names_are_no_text_are_refused(client):
+    body = arrow_body(pa.table({"qqqq": [1.0], "rooms": [1.0], "kind": ["flat"]}))
+    assert post(client, body.replace(b"qqqq", b"qq\xff\xfe"), ARROW).status_code == 422
+
+
+def test_values_of_another_kind_are_null_if_asked_in_json_as_in_csv(client, houses, frame):
+    part = frame[:4].astype(object)
+    part.loc[1, "price"] = "abc"
+    for form in ("objects", "lists", "csv"):
+        body, kind = BODIES[form](part)
+        told = post(client, body, kind, on_error="skip").json()["rows"]
+        assert [row["id"] is None for row in told] == [False, True, False, False]
+        assert_answers([told[0], *told[2:]], houses[1].assign(frame.iloc[[0, 2, 3]]))
+        assert post(client, body, kind).json()["place"] == "request, row 2, column 'price'"
+    body = as_json([good(), good(kind={"a": 1}), good(rooms=[1])])
+    told = post(client, body, "application/json", on_error="skip").json()["rows"]
+    assert [row["id"] is None for row in told] == [False, True, True]
+    told = post(client, as_json([good(rooms=[1])]), "application/json", on_error="skip").json()["rows"]
+    assert told[0]["id"] is None
+
+
+def test_values_whose_squares_overflow_have_no_distance_to_tell(client, plain, rows):
+    body = as_json([good(), good(price=1e39)])
+    told = post(client, body, "application/json")
+    assert (told.status_code, told.json()["place"]) == (422, "request, row 2, column 'price'")
+    skipped = post(client, body, "application/json", on_error="skip").json()["rows"]
+    assert [row["id"] is None for row in skipped] == [False, True]
+    raw = client_of(plain[0])
+    large = np.vstack([rows[:2], np.full((1, 4), 1e20, np.float32)])
+    told = post(raw, large.tobytes(), RAW, "plain", width=4)
+    assert (told.status_code, told.json()["place"]) == (422, "request, row 3, column 'x0'")
+    skipped = post(raw, large.tobytes(), RAW, "plain", width=4, on_error="skip").json()["rows"]
+    assert [row["id"] is None for row in skipped] == [False, False, True]
+    told = post(raw, as_json([[1e160] * 4]), "application/json", "plain")
+    assert told.status_code == 422
+    assert post(raw, as_json([[1e20] * 4]), "application/json", "plain").json()["rows"][0]["distance"] > 1e19
+
+
+def test_errors_of_files_are_told_without_where_they_lie(houses):
+    app = create_app(Models.of_path(houses[0]))
+    wrong = {
+        "damaged": DamagedFileError("/srv/my models/s/aliases.json is not valid JSON; remove it"),
+        "read-only": OSError(30, "Read-only file system", "/srv/s/.lock"),
+        "past": BadInputError(
+            "/srv/s/buckets holds no rows of that time", place="/srv/s", remedy="ask later"
+        ),
+        "sent": BadInputError("not a number: '/home/x'", place="request, row 1"),
+    }
+
+    @app.get("/v1/wrong/{which}")
+    def fail(which: str):
+        raise wrong[which]
+
+    client = TestClient(app, LOCAL, raise_server_exceptions=False)
+    told = {which: client.get(f"/v1/wrong/{which}") for which in wrong}
+    assert {which: got.status_code for which, got in told.items()} == {
+        "damaged": 503,
+        "read-only": 503,
+        "past": 422,
+        "sent": 422,
+    }
+    assert [got.json()["error"] for got in told.values()] == [
+        "aliases.json is not valid JSON; remove it",
+        ".lock: Read-only file system",
+        "buckets holds no rows of that time",
+        "not a number: '/home/x'",
+    ]
+    assert all(got.json()["remedy"] for which, got in told.items() if which != "sent")
+    assert told["past"].json()["place"] == "s"

@@ -221,3 +221,9 @@ def test_json_is_the_same_however_it_is_written(rows):
     assert small == large
     lists = json.loads(b"[" + json_lists(table.select(["x", "x"])) + b"]")
     assert lists == [None if x is None else [x if math.isfinite(x) else None] * 2 for x in numbers]
+
+
+def test_one_answer_tells_one_distance_to_the_second_cluster(client, rows):
+    for n in (2, 3):
+        told = post(client, rows, n=n).json()["rows"]
+        assert [r["nearest_distances"][1] for r in told] == [r["second_distance"] for r in told]

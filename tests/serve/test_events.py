@@ -31,7 +31,8 @@ from shoal.model.packed import pack_model
 from shoal.model.persistence import save_model
 from shoal.model.store import ModelStore
 from shoal.serve.app import app_of
-from shoal.serve.event_sources import PER_VERSION, JsonTail
+from shoal.serve.event_sources import PER_VERSION
+from shoal.serve.json_tail import JsonTail
 from shoal.serve.models import Models
 from shoal.serve.routes.events import add_events
 from shoal.serve.routes.history import add_history

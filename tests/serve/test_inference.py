@@ -363,7 +363,7 @@ def test_texts_are_answered_with_their_topics(topic_file):
         assert told["distance"] == [row["distance"] for row in asked]
     for data, error in (
         (["a", "", "b"], "row 2"),
-        (["a", 3, "b"], "texts"),
+        (["a", 3, "b"], "value 2"),
         (["a", "\ud800", "b"], "Unicode"),
     ):
         got = infer(client, name, inputs=[card | {"name": "input", "data": data}])
@@ -381,3 +381,64 @@ def test_texts_come_back_from_binary_and_anything_else_is_refused(texts, noise):
         spoiled = {"parameters": {"binary_data_size": len(body) + len(noise)}}
         with pytest.raises(BadInputError):
             read_tensor(card | spoiled, memoryview(body + noise))
+
+
+SILENT = {
+    "a part of a whole number": ("INT64", [20.9, 1, 1, 1], "value 1"),
+    "a text as a number": ("FP32", [1, 1, 1, "1.5"], "value 4"),
+    "a truth as a number": ("FP64", [1, True, 1, 1], "value 2"),
+    "a text as a truth": ("BOOL", [True, "false", True, True], "value 2"),
+    "nothing as a whole number": ("UINT8", [1, 1, None, 1], "value 3"),
+}
+
+
+@pytest.mark.parametrize("case", SILENT)
+def test_no_value_is_turned_into_another(clients, case):
+    datatype, data, place = SILENT[case]
+    got = infer(
+        clients["plain"], inputs=[{"name": "input", "datatype": datatype, "shape": [1, 4], "data": data}]
+    )
+    assert got.status_code == 400, got.text
+    assert f"'input', {place}: is no {datatype}" in got.json()["error"]
+
+
+def test_long_documents_do_not_turn_texts_into_numbers(clients):
+    data = [0.25] * 7999 + ["1.5"]
+    got = infer(
+        clients["plain"], inputs=[{"name": "input", "datatype": "FP32", "shape": [2000, 4], "data": data}]
+    )
+    assert (got.status_code, "value 8000" in got.text) == (400, True)
+
+
+def test_a_whole_number_may_be_written_with_a_point(clients, plain):
+    got = infer(clients["plain"], inputs=[{"name": "input", "datatype": "INT8", "shape": [1, 4], "data": [3.0, 1, 2, 4]}])  # fmt: skip
+    assert outputs_of(got)["cluster"] == plain[1].predict([[3.0, 1, 2, 4]]).tolist()
+    got = infer(clients["plain"], inputs=[{"name": "input", "datatype": "INT8", "shape": [1, 4], "data": [300.0, 1, 2, 4]}])  # fmt: skip
+    assert (got.status_code, "INT8" in got.text) == (400, True)
+
+
+@pytest.mark.parametrize("shape", [[1] * 65, [0, 2**39, 2**39]])
+def test_shapes_that_no_array_has_are_refused(clients, shape):
+    data = [1] * math.prod(shape)
+    got = infer(
+        clients["plain"], inputs=[{"name": "input", "datatype": "FP32", "shape": shape, "data": data}]
+    )
+    assert (got.status_code, "shape" in got.text) == (400, True)
+
+
+def test_no_error_advises_what_the_protocol_does_not_have(clients):
+    for value in (math.nan, 1e300):
+        got = infer(clients["plain"], inputs=[tensor(np.full((1, 4), value), "FP64")])
+        assert (got.status_code, "on_error" in got.text) == (400, False)
+        assert "mend the row" in got.text
+
+
+def test_a_fault_of_the_files_is_told_as_the_protocol_has_errors(tmp_path, rows):
+    from shoal.model.aliases import ALIASES
+
+    store = ModelStore(tmp_path / "s")
+    store.publish(build_model(rows, np.ones(50), k_means(rows, 2), provenance=Provenance(rows_seen=50)))
+    (store.folder / ALIASES).write_text("{")
+    got = infer(client_of(store.folder), "s@champion", inputs=[tensor(rows)])
+    assert (got.status_code, set(got.json())) == (503, {"error"})
+    assert str(tmp_path) not in got.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +22,12 @@ from fastapi.testclient import TestClient
 
 import shoal.serve.learning as learning_module
 from shoal.engines.stream.checkpoint import Checkpoint
-from shoal.errors import BadInputError
+from shoal.errors import BadInputError, ShoalError
+from shoal.model.store import ModelStore
 from shoal.serve.app import app_of
 from shoal.serve.learn_rows import lines_of
-from shoal.serve.learning import Learning, start_learning, stream_arguments
+from shoal.serve.learning import Learning
+from shoal.serve.learning_process import Child, check_state, start_learning, stream_arguments
 from shoal.serve.models import Models
 from shoal.serve.routes.learn import add_learn
 from shoal.serve.service import Service
@@ -251,7 +254,7 @@ SERVICE = """
 import sys, socket, uvicorn
 from pathlib import Path
 from shoal.serve.app import app_of
-from shoal.serve.learning import start_learning
+from shoal.serve.learning_process import start_learning
 from shoal.serve.models import Models
 from shoal.serve.routes.learn import add_learn
 from shoal.serve.service import Service
@@ -348,6 +351,170 @@ def test_files_that_are_learned_are_removed_when_room_is_needed(tmp_path, monkey
     assert learning.has_room()
     assert learning.inbox.files() == files[-1:]
     learning.close()
+
+
+def test_learned_files_are_removed_when_there_are_very_many(tmp_path, monkeypatch):
+    state, inbox = tmp_path / "state", tmp_path / "in"
+    learning = Learning(inbox, state)
+    for i in range(4):
+        lines = "".join(json.dumps({"a": i + j / 50, "b": j}) + "\n" for j in range(50))
+        learning.inbox.add(lines.encode())
+    monkeypatch.setattr(learning_module, "MOST_FILES", 2)
+    monkeypatch.setattr(learning_module, "_LOOK", 0.0)
+    assert learning.has_room()
+    assert len(learning.inbox.files()) == 4  # none is learned yet
+    command = [sys.executable, "-m", "shoal", "stream", str(inbox), "--state", str(state), "-k", "2"]
+    subprocess.run([*command, "--learn-rows", "50"], check=True, capture_output=True, timeout=120)
+    assert learning.has_room()
+    assert len(learning.inbox.files()) == 1
+    learning.close()
+
+
+@pytest.mark.parametrize("form", ["objects", "csv", "arrow"])
+def test_columns_that_the_model_does_not_need_are_kept_too(houses, frame, form):
+    served = Models({"m": houses[0]}).get("m")
+    at = pd.date_range("2026-01-01", periods=3, freq="s", tz="Europe/Paris")
+    sent = frame.head(3).assign(user=["007", "b", "c"], at=at if form == "arrow" else at.astype(str))
+    body, kind = FORMS[form](sent)
+    body = body if isinstance(body, bytes) else body.encode()
+    rows = [json.loads(line) for line in lines_of(served, kind, body, time=("at", "s")).text.splitlines()]
+    assert [row["user"] for row in rows] == ["007", "b", "c"]
+    assert pd.to_datetime(rows[1]["at"], utc=True) == at[1]
+    assert rows[2]["price"] == frame["price"][2]
+
+
+def test_categories_and_columns_that_would_grow_without_end_are_refused(houses, frame):
+    served = Models({"m": houses[0]}).get("m")
+    lines = lines_of(served, ARROW, arrow_body(frame.assign(user=pd.Categorical(frame["kind"]))))
+    assert json.loads(lines.text.splitlines()[0])["user"] == frame["kind"][0]
+    many = pd.DataFrame(np.zeros((5000, 2500), bool)).rename(columns=str)
+    wide = pd.concat([pd.concat([frame] * 20).head(5000).reset_index(drop=True), many], axis=1)
+    with pytest.raises(BadInputError, match="fewer"):
+        lines_of(served, ARROW, arrow_body(wide))
+
+
+@pytest.mark.parametrize(("kind", "bad"), [(CSV, "abc"), (JSON, "abc"), (CSV, "1e30"), (JSON, 1e30)])
+def test_a_value_that_the_stream_would_refuse_is_told_with_its_place_or_skipped(plain, kind, bad):
+    served = Models({"m": plain[0]}).get("m")
+    records = [{f"x{j}": bad if (i, j) == (1, 2) else 1.5 for j in range(4)} for i in range(3)]
+    body = pd.DataFrame(records).to_csv(index=False) if kind == CSV else json.dumps({"rows": records})
+    with pytest.raises(BadInputError, match=r"row 2.*'x2'"):
+        lines_of(served, kind, body.encode())
+    lines = lines_of(served, kind, body.encode(), on_error="skip")
+    assert (lines.accepted, lines.skipped) == (2, 1)
+
+
+@pytest.mark.parametrize("bad", ["abc", 1e30])
+def test_a_recipe_says_what_it_would_refuse_too(client, frame, tmp_path, bad):
+    records = frame.head(3).to_dict("records")
+    records[1]["price"] = bad
+    body = json.dumps({"rows": records})
+    got = post(client, body)
+    assert got.status_code == 422
+    assert "row 2" in got.json()["place"]
+    assert post(client, body, query={"on_error": "skip"}).json() == {"accepted": 2, "skipped": 1}
+
+
+def test_a_service_that_is_opened_again_learns_again(houses, frame, tmp_path):
+    _, client = client_of(houses[0], tmp_path / "in")
+    body, kind = FORMS["objects"](frame.head(3))
+    for _ in range(2):
+        with client:
+            assert post(client, body, kind).status_code == 202
+    assert len(rows_in(tmp_path / "in")) == 6
+
+
+def test_it_is_told_that_rows_may_have_been_kept(client, frame, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(5, "input/output error")
+
+    monkeypatch.setattr("shoal.serve.inbox.sync_folder", refuse)
+    got = post(client, *FORMS["objects"](frame.head(3)))
+    assert got.status_code == 503
+    assert "may have been kept" in got.json()["remedy"]
+
+
+def test_a_stream_that_does_not_run_shows(houses, frame, tmp_path, monkeypatch):
+    service, client = client_of(houses[0], tmp_path / "in")
+    body, kind = FORMS["objects"](frame.head(3))
+    assert "shoal_learning_up" not in client.get("/metrics").text
+    service.child = child = Child(
+        ["stream", str(tmp_path / "none"), "--state", str(tmp_path / "s"), "-k", "x"]
+    )
+    try:
+        wait_for(lambda: child.trouble)
+        got = client.get("/health/ready")
+        assert got.status_code == 503
+        assert child.trouble in got.json()["error"]
+        assert post(client, body, kind).status_code == 503
+        assert "shoal_learning_up 0.0" in client.get("/metrics").text
+    finally:
+        child.stop()
+    service.child = None
+    assert client.get("/health/ready").status_code == 200
+    assert post(client, body, kind).status_code == 202
+    service.learning_of("m").close()
+
+
+def test_one_row_that_is_too_large_ends_no_stream(tmp_path):
+    rows = [{"x": i % 7} for i in range(200)] + [{"x": 1e20}] + [{"x": 3}] * 100
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "shoal", "stream", str(tmp_path / "rows.jsonl"), "-k", "2"]
+    state = tmp_path / "s"
+    subprocess.run(
+        [*command, "--learn-rows", "100", "--state", str(state)], check=True, capture_output=True, timeout=120
+    )
+    assert learned(state) == 300
+    assert "1e+17" in (state / "dead_letters.jsonl").read_text()
+
+
+@pytest.mark.parametrize("holds", ["model", "store"])
+@pytest.mark.parametrize("command", ["serve", "stream", "topics stream"])
+def test_a_stream_is_not_begun_where_it_would_hide_models(houses, plain, tmp_path, holds, command):
+    place = tmp_path / "place"
+    if holds == "model":
+        shutil.copytree(houses[0], place)
+    else:
+        ModelStore(place).publish(plain[1])
+    before = sorted(p.name for p in place.rglob("*"))
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "x": 1}\n')
+    asked = {
+        "serve": ["serve", str(place), "--learn", "", "--port", "0"],
+        "stream": ["stream", str(tmp_path / "rows.jsonl"), "--state", str(place)],
+        "topics stream": [
+            *("topics", "stream", str(tmp_path / "rows.jsonl"), "--model", "hashed"),
+            *("--state", str(place)),
+        ],
+    }[command]
+    done = subprocess.run(
+        [sys.executable, "-m", "shoal", *asked], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert "would hide" in done.stderr
+    assert sorted(p.name for p in place.rglob("*")) == before
+
+
+def test_a_stream_is_begun_in_no_folder_of_something_else(tmp_path):
+    (tmp_path / ".inbox").mkdir()
+    check_state(tmp_path)
+    check_state(tmp_path / "new")
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(ShoalError, match="not the state"):
+        start_learning(tmp_path, tmp_path / ".inbox")
+
+
+def test_options_that_cannot_be_used_end_the_service_before_it_says_it_serves(tmp_path):
+    for options, said in (("--foo", "No such option: --foo"), ("-k 0", "0"), ("--every often", "often")):
+        done = subprocess.run(
+            [sys.executable, "-m", "shoal", "serve", str(tmp_path / "s"), "--port", "0", "--learn", options],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "serving" not in done.stderr
+        assert not set(done.stderr) & set("╭╮╰╯│─")
 
 
 def test_the_format_of_events_does_not_matter_for_csv_with_dates():

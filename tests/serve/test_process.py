@@ -159,3 +159,21 @@ def test_a_body_that_is_too_long_is_told_over_a_real_connection(houses):
         )
         assert got.status_code == 413
         assert httpx.get(f"{base}/health/live").status_code == 200
+
+
+def test_a_connection_on_which_no_head_comes_is_closed(houses):
+    code = "import shoal.serve.impatient as i; i.HEAD_SECONDS = 0.5\nfrom shoal.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", str(houses[0]), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            port = int(re.search(r":(\d+)/", process.stderr.readline())[1])
+            for begun in (b"", b"GET /health/live HTTP/1.1\r\nHost: loc"):
+                with socket.create_connection(("127.0.0.1", port), timeout=30) as waiting:
+                    waiting.sendall(begun)
+                    assert waiting.recv(100) == b""
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:  # slow, but whole
+                assert client.get("/health/live").status_code == 200
+                time.sleep(0.7)
+                assert client.get("/health/live").status_code == 200
+        finally:
+            process.kill()

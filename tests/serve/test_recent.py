@@ -48,7 +48,7 @@ def test_an_outlier_comes_with_its_values_its_place_and_the_column_that_makes_it
     assert outlier["row"] == pytest.approx(far, abs=0.01)
     assert outlier["reason"].startswith("price 9,000, centre ")
     assert "of the distance" in outlier["reason"]
-    place = scenes.place(served, matrix)[0]
+    place = scenes.get(served).chart.place(matrix)[0]
     assert outlier["at"] == pytest.approx(place.tolist(), rel=1e-4)
     assert recent.outliers(served) == [outlier]
     found = served.model.assign(matrix)

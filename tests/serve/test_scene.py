@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from shoal.engines.local import load
-from shoal.model.events import KINDS
+from shoal.model.events import KINDS, Event
 from shoal.model.store import ModelStore
-from shoal.serve.app import create_app
+from shoal.serve.app import app_of, create_app
 from shoal.serve.models import Models
+from shoal.serve.routes import scene as routes
+from shoal.serve.service import Service
+from shoal.serve.settings import Settings
 
 LOCAL = "http://127.0.0.1"
 START = 1_767_225_600.0
@@ -281,3 +286,55 @@ def test_names_that_cannot_be_are_refused(stream, stream_state, cluster, body, s
     answer = stream.put(f"/v1/models/clicks/clusters/{cluster}/name", content=json.dumps(body), headers={"content-type": "application/json"})  # fmt: skip
     assert answer.status_code == status
     assert not (stream_state / "names.json").exists()
+
+
+def test_a_name_given_under_an_alias_is_told_of_the_model(tmp_path, plain):
+    store = ModelStore(tmp_path / "s")
+    store.publish(plain[1])
+    service = Service(Models.of_path(tmp_path / "s"))
+    client = TestClient(app_of(service), LOCAL)
+    assert client.put("/v1/models/s@1/clusters/1/name", json={"name": "b"}).status_code == 200
+    assert [m.model for m in service.feed.since(0) if m.kind == "name"] == ["s"]
+    assert "version" not in [m.kind for m in service.feed.since(0)]
+
+
+def test_a_long_name_is_given_up_while_it_is_read(stream):
+    answer = stream.put("/v1/models/clicks/clusters/1/name", content=b" " * 10_000, headers={"content-type": "application/json"})  # fmt: skip
+    assert answer.status_code == 413
+
+
+def test_many_who_look_at_once_are_answered_once(stream_state, monkeypatch):
+    made = []
+    real = routes._scene_as_data
+    monkeypatch.setattr(routes, "_scene_as_data", lambda *a: made.append(1) or real(*a))
+    with client_of(stream_state) as client, ThreadPoolExecutor(8) as pool:
+        bodies = list(pool.map(lambda _: client.get("/v1/models/clicks/scene").content, range(24)))
+    assert len(set(bodies)) <= len(made) < 10
+
+
+def test_questions_that_take_long_never_take_the_places_of_rows(stream_state, monkeypatch):
+    service = Service(Models.of_path(stream_state), Settings(max_waiting=2))
+    monkeypatch.setattr(service.which_k, "solve", lambda *_: time.sleep(0.5) or {})
+    with TestClient(app_of(service), LOCAL) as client, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(client.get, f"/v1/models/clicks/solve?k={k % 90 + 1}") for k in range(60)]
+        time.sleep(0.2)
+        labelled = [
+            client.post("/v1/models/clicks/assign", json={"rows": [[1.0, 2.0]]}).status_code
+            for _ in range(20)
+        ]
+        told = {one.result().status_code for one in asked}
+    assert set(labelled) == {200}
+    assert told <= {200, 429}
+    assert 429 in told
+
+
+def test_events_are_counted(tmp_path, plain):
+    store = ModelStore(tmp_path / "s")
+    store.publish(plain[1])
+    service = Service(Models.of_path(tmp_path / "s"))
+    service.happenings.poll()
+    born = Event("born", 5.0, 7, 10.0, 0.5)
+    store.publish(plain[1], note={"events": [born.to_dict()]})
+    service.models.refresh()
+    service.happenings.poll()
+    assert b'shoal_cluster_events_total{kind="born",model="s"} 1.0' in service.metrics.text(service.models)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 import shoal.serve.version_cache as module
@@ -199,3 +200,22 @@ def test_the_version_is_read_before_the_route_runs(store, reads):
     assert reads == [1]
     assert len(seen) == 2
     assert seen[0] != seen[1]
+
+
+def test_a_request_keeps_the_version_it_began_with_however_many_rotate(store, reads):
+    service = Service(Models.of_path(store.folder))
+    app, found = app_of(service), []
+
+    @app.get("/v1/models/{name}/rotated")
+    async def rotated(request: Request, name: str):
+        for number in range(2, 7):  # which pushes out the one that was read for this request
+            service.versions.resolve(f"s@{number}")
+        del reads[:]
+        found.append(service.versions.of_request(request, name))
+
+    client = TestClient(app, LOCAL)
+    assert client.get("/v1/models/s@1/rotated").status_code == 200
+    assert (found[0].version, reads) == ("1", [])
+    assert client.get("/v1/models/s@99/rotated").status_code == 404
+    assert client.get("/v1/models/s/rotated").status_code == 200
+    assert found[-1].version == "7"

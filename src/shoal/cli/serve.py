@@ -19,6 +19,7 @@ import typer
 
 from shoal.cli.console import err
 from shoal.cli.options import parse_bytes
+from shoal.engines.stream.checkpoint import LOCK
 from shoal.errors import BadInputError, ShoalError
 from shoal.serve.models import Models
 from shoal.serve.settings import Settings
@@ -26,7 +27,7 @@ from shoal.serve.settings import Settings
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from shoal.serve.learning import Child
+    from shoal.serve.learning_process import Child
     from shoal.serve.service import Service
 
 GRACE = 10
@@ -157,10 +158,10 @@ def run(
         log=(log or (Log.text if sys.stderr.isatty() else Log.json)).value,
     )
     with ExitStack() as stack:
-        if learn is not None:
-            stack.callback(_learn(models, settings, learn).stop)
+        child = None if learn is None else _learn(models, settings, learn, stack)
         held = Models.of_paths(models)
         service = service_for(held, settings)
+        service.child = child
         listening = stack.enter_context(listen(host, port))
         address = _told(held, host, listening)
         if open_page:
@@ -168,13 +169,20 @@ def run(
         serve_service(service, listening)
 
 
-def _learn(models: list[Path], settings: Settings, options: str) -> Child:
-    """A process that learns what is sent, into the state that is served."""
-    from shoal.serve.learning import start_learning
+def _learn(models: list[Path], settings: Settings, options: str, stack: ExitStack) -> Child:
+    """A process that learns what is sent, into the state that is served, until the stack is left."""
+    from shoal.serve.learning_process import start_learning
 
     assert settings.inbox is not None
     (state,) = models
-    return start_learning(state, settings.inbox, shlex.split(options))
+    try:
+        given = shlex.split(options)
+    except ValueError as error:
+        raise BadInputError(f"--learn {options!r}: {error}", remedy="close the quotes") from error
+    child = start_learning(state, settings.inbox, given)
+    stack.callback(child.stop)
+    child.check_options(state / LOCK)
+    return child
 
 
 def service_for(models: Models, settings: Settings) -> Service:
@@ -218,6 +226,8 @@ def serve_app(app: ASGIApp, listening: socket.socket, closing: Callable[[], None
     """Answer requests until a signal ends it; ``closing`` is called then, before running requests are waited for."""
     import uvicorn
 
+    from shoal.serve.impatient import ImpatientProtocol
+
     class Server(uvicorn.Server):
         """One that lets listeners go when it is asked to end; it waits for open answers first."""
 
@@ -227,6 +237,7 @@ def serve_app(app: ASGIApp, listening: socket.socket, closing: Callable[[], None
 
     config = uvicorn.Config(
         app,
+        http=ImpatientProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
+from shoal.features.columns import plain
 
 JSON, ARROW, RAW = (
     "application/json",
@@ -116,6 +117,10 @@ def _table(rows: Any) -> Body:
     for i, column in enumerate(table.schema):  # Polars' texts are views, which not every reader takes
         if column.type == pa.string_view():
             table = table.set_column(i, column.name, table.column(i).cast(pa.large_string()))
+        elif pa.types.is_dictionary(column.type) and column.type.value_type == pa.string_view():
+            kind = pa.dictionary(column.type.index_type, pa.string())
+            chunks = [plain(chunk) for chunk in table.column(i).chunks]
+            table = table.set_column(i, column.name, pa.chunked_array(chunks, kind))
     return _stream(table)
 
 

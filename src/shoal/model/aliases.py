@@ -17,7 +17,8 @@ ALIASES = "aliases.json"
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _VERSION = re.compile(r"v(\d{8,})|(\d{6,})")
 """Folders of a store, and those of a stream."""
-_OF_STREAMS = "models"
+OF_STREAMS = "models"
+"""Folder of the versions in a stream's state."""
 _LOCK = ".lock"
 
 
@@ -101,7 +102,7 @@ def folder_of_versions(path: str | os.PathLike[str]) -> Path:
     ------
     BadInputError : there are none, so nothing an alias could stand for.
     """
-    for folder in (Path(path), Path(path) / _OF_STREAMS):
+    for folder in (Path(path), Path(path) / OF_STREAMS):
         if versions(folder):
             return folder
     raise BadInputError(

@@ -52,7 +52,7 @@ def arrow_batch(body: bytes, columns: Sequence[Wanted], max_rows: int) -> pa.Rec
         table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
         _check_dictionaries(table)
         return table.to_batches()[0]
-    except (pa.ArrowException, OSError, EOFError, struct.error) as error:
+    except (pa.ArrowException, OSError, EOFError, struct.error, UnicodeDecodeError) as error:
         raise BadInputError(
             f"cannot be read as an Arrow stream: {str(error)[:200]}", place=PLACE, remedy="write it again"
         ) from error

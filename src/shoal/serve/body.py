@@ -19,8 +19,9 @@ class Waiting:
     A queue without a bound fills the memory, and answers only those who have given up.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, most: int | None = None) -> None:
         self._settings, self._metrics = settings, metrics
+        self._most = settings.max_waiting if most is None else most
         self._closed = False
         self.count = 0
         self.bytes = 0
@@ -35,7 +36,7 @@ class Waiting:
         """
         if self._closed:
             raise self.refused("closing", 503, "the service is ending", "ask again, or another one")
-        if self.count >= self._settings.max_waiting:
+        if self.count >= self._most:
             raise self.refused(
                 "requests", 429, f"{self.count} requests are waiting already", "ask again later"
             )
@@ -98,30 +99,41 @@ def content_type(request: Request, kinds: Sequence[str]) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in kinds:
         raise RefusedError(415, "this content type is not read", remedy=f"send {', '.join(kinds)}")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RefusedError(415, "compressed bodies are not read", remedy="send it as it is")
+    check_encoding(request)
     return kind
 
 
-async def read_body(request: Request, settings: Settings, place: Place | None = None) -> bytes:
+def check_encoding(request: Request) -> None:
+    """Raises :class:`RefusedError` 415 for a compressed body."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise RefusedError(415, "compressed bodies are not read", remedy="send it as it is")
+
+
+async def read_body(
+    request: Request, settings: Settings, place: Place | None = None, *, most: int | None = None
+) -> bytes:
     """The body, given up as soon as it is too long or too slow.
+
+    Parameters
+    ----------
+    most : bytes it may have, where that is less than the service allows.
 
     Raises
     ------
     RefusedError : 413, 408; 429 if its place has no room for it.
     """
     parts: list[bytes] = []
-    length = 0
+    length, limit = 0, settings.max_body if most is None else min(most, settings.max_body)
     try:
         async with asyncio.timeout(settings.body_seconds):
             async for part in request.stream():
                 length += len(part)
-                if length > settings.max_body:
+                if length > limit:
                     raise RefusedError(
                         413,
-                        f"the body is longer than {settings.max_body} bytes",
+                        f"the body is longer than {limit} bytes",
                         place="request",
-                        remedy="send several requests",
+                        remedy="send several requests" if most is None else "send less",
                     )
                 if place is not None:
                     place.hold(len(part))

@@ -19,7 +19,11 @@ from shoal.serve.models import Served
 PLACE = "request"
 TEXT = "text"
 """Column of the texts of topics."""
-MEND = "mend the row, or ask for ?on_error=skip to have null for it"
+MEND_ROW = "mend the row"
+MEND = f"{MEND_ROW}, or ask for ?on_error=skip to have null for it"
+
+_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
+"""What a value of another kind raises, and a text with half a surrogate pair."""
 
 
 @dataclass(frozen=True)
@@ -31,36 +35,47 @@ class Wanted:
     width: int = 1
     """Numbers of a vector."""
 
-    def array(self, values: Sequence[Any]) -> pa.Array:
+    def array(self, values: Sequence[Any], unfit: set[int] | None = None) -> pa.Array:
         """Values of a JSON document as a column.
+
+        Parameters
+        ----------
+        unfit : takes the positions of values that do not fit, which are null then.
 
         Raises
         ------
-        BadInputError : with the row of the first value that does not fit.
+        BadInputError : with the row of the first value that does not fit, where ``unfit`` takes none.
 
-        >>> Wanted("rooms", "number").array([3, None, "4.5"]).to_pylist()
-        [3.0, nan, 4.5]
+        >>> rooms, unfit = Wanted("rooms", "number"), set()
+        >>> rooms.array([3, None, "4.5", "many"], unfit).to_pylist(), unfit
+        ([3.0, nan, 4.5, None], {3})
         """
         if self.kind == "text":
-            return self._converted(values, _as_text, pa.string())
+            return self._converted(values, _as_text, pa.string(), unfit)
         if self.kind == "vector":
-            return self._converted(values, _as_is, pa.list_(pa.float64()))
-        return self._converted(values, _as_number, pa.float64())
+            return self._converted(values, _as_is, pa.list_(pa.float64()), unfit)
+        return self._converted(values, _as_number, pa.float64(), unfit)
 
-    def _converted(self, values: Sequence[Any], convert: Any, kind: Any) -> pa.Array:
+    def _converted(self, values: Sequence[Any], convert: Any, kind: Any, unfit: set[int] | None) -> pa.Array:
         try:
             return pa.array([convert(v) for v in values], kind)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            for i, value in enumerate(values):
-                try:
-                    pa.array([convert(value)], kind)
-                except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        except _UNFIT:
+            pass
+        fitting: list[Any] = []
+        for i, value in enumerate(values):
+            try:
+                pa.array([convert(value)], kind)
+                fitting.append(convert(value))
+            except _UNFIT:
+                if unfit is None:
                     raise BadInputError(
                         f"not a {self.kind}: {ascii(value)[:40]}",
                         place=f"{PLACE}, row {i + 1}, column {self.name!r}",
-                        remedy="mend the row",
+                        remedy=MEND,
                     ) from None
-            raise
+                unfit.add(i)
+                fitting.append(None)
+        return pa.array(fitting, kind)
 
 
 def wanted_columns(served: Served) -> tuple[Wanted, ...]:

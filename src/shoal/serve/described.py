@@ -198,3 +198,68 @@ METRICS_RESPONSES: Responses = {
     **errors(),
 }
 """``responses=`` of /metrics."""
+
+_CARD = record(
+    id=INTEGER, label=TEXT, colour=TEXT, share=NULLABLE_NUMBER, at=array(NULLABLE_NUMBER), more=True
+)
+_SEEN = (404, 422, 429, 503)
+
+SCENE_RESPONSES = answers(
+    record(
+        model=TEXT,
+        version=TEXT,
+        k=INTEGER,
+        clusters=array(_CARD),
+        points=array(array(NULLABLE_NUMBER)),
+        more=True,
+    ),
+    "Clusters, their places, and a sample of rows.",
+    *_SEEN,
+)
+CHOICE_RESPONSES = answers(
+    record(
+        ks=array(INTEGER), suggested=NULLABLE_INTEGER, curves=array(record(key=TEXT, more=True)), more=True
+    ),
+    "The criteria for every k.",
+    *_SEEN,
+)
+SOLVE_RESPONSES = answers(
+    record(k=INTEGER, clusters=array(_CARD), points=array(INTEGER), more=True),
+    "The clusters for this k.",
+    *_SEEN,
+)
+EXPLAIN_RESPONSES = answers(
+    record(cluster=INTEGER, label=TEXT, nearest=array(record(id=INTEGER, more=True)), text=TEXT, more=True),
+    "Where the row falls, and why.",
+    *BODY_ERRORS,
+    404,
+)
+EXPLAIN_BODY = json_body(
+    {
+        "type": "object",
+        "properties": {"row": {"type": ["object", "array"]}, "text": TEXT},
+        "minProperties": 1,
+    },
+    "One row of the model's columns, or one text.",
+)
+NAME_RESPONSES = answers(
+    record(id=INTEGER, name=NULLABLE_TEXT), "The name as it is kept.", 401, 403, 404, 408, 413, 415, 422, 503
+)
+NAME_BODY = json_body(
+    record(name={"type": ["string", "null"], "minLength": 1, "maxLength": 200}),
+    "The name; null takes it away.",
+)
+WINDOW_RESPONSES = answers(
+    record(k=INTEGER, rows=INTEGER, clusters=array(_CARD), more=True), "The clusters of the interval.", *_SEEN
+)
+COMPARE_RESPONSES = answers(
+    record(before=record(more=True), after=record(more=True), events=array(record(kind=TEXT, more=True))),
+    "Both intervals, and what happened between.",
+    *_SEEN,
+)
+TIME_RESPONSES = answers(
+    record(start=NULLABLE_NUMBER, end=NULLABLE_NUMBER, bucket=NUMBER, more=True), "What is held.", *_SEEN
+)
+SESSION_RESPONSES = answers(
+    record(read=BOOLEAN, write=BOOLEAN, needs_token=BOOLEAN), "What the token may do."
+)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.engines.stream.recent import RATE
 from shoal.model.cluster_model import unit_rows
 from shoal.report.wording import percent_text, short
 from shoal.serve.scene import Scene, brief
@@ -15,8 +16,6 @@ from shoal.text.tokens import normal_form
 FloatArray = NDArray[np.float64]
 NEAREST = 5
 COLUMNS = 6
-RATE = 0.01
-"""Share of the rows seen that count as outliers."""
 
 
 def explain(scene: Scene, vector: NDArray[np.floating], text: str | None = None) -> dict[str, Any]:
@@ -31,8 +30,9 @@ def explain(scene: Scene, vector: NDArray[np.floating], text: str | None = None)
     distances = model.transform(unit_rows(vector[None, :]) if model.metric == "cosine" else vector[None, :])[
         0
     ]
-    order = _one_each(np.argsort(distances, kind="stable"), scene.shown)
     first = int(found.positions[0])
+    distances[first] = found.distances[0]  # as the kernel has it, so that one answer tells one distance
+    order = _one_each(np.argsort(distances, kind="stable"), scene.shown)
     cluster = int(scene.shown[first])
     second = next((c for c in order if int(scene.shown[c]) != cluster), None)
     score = float(found.outlier_scores[0])

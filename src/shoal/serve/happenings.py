@@ -54,12 +54,19 @@ class Happenings:
     Parameters
     ----------
     on_poll : called with every model served, each time all are looked at.
+    on_event : called with the name of a model and the kind of each new event.
     """
 
     def __init__(
-        self, models: Models, feed: Feed, on_poll: Callable[[Served], None] = lambda _: None
+        self,
+        models: Models,
+        feed: Feed,
+        on_poll: Callable[[Served], None] = lambda _: None,
+        on_event: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
-        self._models, self._feed, self._on_poll = models, feed, on_poll
+        self._models, self._feed, self._on_poll, self._on_event = models, feed, on_poll, on_event
+        held = [served for name in models.names if (served := models.get(name)) is not None]
+        self._versions = {served.name: (served.version, served.model.version) for served in held}
         self._told: dict[str, _Told] = {}
         self._complaints: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -177,7 +184,10 @@ class Happenings:
             thread.join(timeout=5.0)
 
     def _changed(self, served: Served) -> None:
-        self._feed.tell("version", served.name, {"version": served.version})
+        version = served.version, served.model.version
+        if self._versions.get(served.name) != version:  # else it is only called otherwise
+            self._versions[served.name] = version
+            self._feed.tell("version", served.name, {"version": served.version})
 
     def _looked(self, name: str) -> tuple[Served | None, _Told | None]:
         served = self._models.get(name)
@@ -217,6 +227,7 @@ class Happenings:
                 if number > told.told:
                     data = as_data(number, _shown(event, served), served)
                     self._feed.tell("change", served.name, data)
+                    self._on_event(served.name, event.kind)
             told.told = max(told.told, newest)
         for alarm in fresh.alarms:
             told_at, text = alarm.get("time"), str(alarm.get("message", ""))[:500]

@@ -8,32 +8,35 @@ hundredths of seconds or more, so none comes twice even if all files are removed
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from shoal.errors import ShoalError
-from shoal.model.durable import replace_durably, sync_folder
+from shoal.model.durable import sync_folder
+from shoal.serve.inbox_keys import InboxKeys
 
 GATHER = 0.05
 """Seconds between two files at least, for requests to gather: a folder of very many files is slow to look through."""
 MOST_BYTES = 8 * 1024**2
 """Of a file; it is closed when it has so many."""
-MOST_KEYS = 10_000
 _SETTLED = 3.0
 """Seconds by which a file's time of change is put back: it is whole, so its reader need not wait until it rests."""
 _NAME = re.compile(r"(\d{12})\.jsonl")
-_TEMPORARY, _KEYS, _LOCK = ".tmp-", ".keys.jsonl", ".lock"
+_TEMPORARY, _LOCK = ".tmp-", ".lock"
 
 Outcome = Literal["accepted", "duplicate"]
+
+
+class MaybeKeptError(OSError):
+    """The disk failed at a moment after which nobody knows whether the rows are there when it comes back."""
 
 
 @dataclass
@@ -71,11 +74,13 @@ class Inbox:
             raise ShoalError(f"{self.folder} cannot take rows: {error.strerror or error}") from error
         for left in self.folder.glob(f"{_TEMPORARY}*"):
             left.unlink(missing_ok=True)
-        newest = max((int(p.name[:12]) for p in self.files()), default=0)
-        self._number = max(newest, _by_the_clock())
-        self._keys: OrderedDict[str, None] = OrderedDict()
-        self._key_lines = 0
-        self._read_keys(newest)
+        self._sizes: dict[str, int] = {}
+        self._total = 0
+        self._count = threading.Lock()
+        self.recount()
+        newest = max((int(name[:12]) for name in self._sizes), default=0)
+        self._keys = InboxKeys(self.folder)
+        self._number = max(self._keys.read(newest), _by_the_clock())
         self._waiting: list[_Request] = []
         self._is_open = True
         self._turn = threading.Condition()
@@ -91,7 +96,8 @@ class Inbox:
 
         Raises
         ------
-        OSError : the disk refused, and nothing was kept. ShoalError : the inbox is closed.
+        MaybeKeptError : the disk failed when the rows were there. OSError : it refused, and nothing was kept.
+        ShoalError : the inbox is closed.
         """
         request = _Request(lines, key)
         with self._turn:
@@ -104,6 +110,35 @@ class Inbox:
     def files(self) -> list[Path]:
         """Complete files, in order."""
         return sorted(p for p in self.folder.iterdir() if _NAME.fullmatch(p.name))
+
+    @property
+    def count(self) -> int:
+        """Number of complete files, as far as this process knows."""
+        return len(self._sizes)
+
+    @property
+    def size(self) -> int:
+        """Bytes of them."""
+        return self._total
+
+    def recount(self) -> None:
+        """Look what is there, since others may remove files."""
+        found = {}
+        for path in self.files():
+            with suppress(FileNotFoundError):
+                found[path.name] = path.stat().st_size
+        with self._count:
+            self._sizes, self._total = found, sum(found.values())
+
+    def remove(self, names: set[str]) -> None:
+        """Remove files that were read; the newest stays."""
+        with self._count:
+            known = sorted(self._sizes)[:-1]
+        for name in known:
+            if name in names:
+                (self.folder / name).unlink(missing_ok=True)
+                with self._count:
+                    self._total -= self._sizes.pop(name, 0)
 
     def close(self) -> None:
         """Finish what was begun."""
@@ -178,48 +213,37 @@ class Inbox:
         number = max(self._number + 1, _by_the_clock())
         path = self.folder / f"{number:012d}.jsonl"
         temporary = self.folder / f"{_TEMPORARY}{path.name}"
-        log, size = self.folder / _KEYS, None
+        before: int | None = None
         try:
             with temporary.open("wb") as file:
                 file.writelines(blocks)
                 file.flush()
+                size = file.tell()
                 settled = time.time() - _SETTLED
                 os.utime(file.fileno(), (settled, settled))
                 os.fsync(file.fileno())
             if keys:
-                size = log.stat().st_size if log.exists() else 0
-                self._add_keys(log, number, keys)
+                before = self._keys.size
+                self._keys.add(number, keys)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
-            self._undo_keys(log, size)
+            try:
+                if before is not None:
+                    self._keys.undo(before)
+            except OSError:
+                self._stop()  # a later file would make keys count whose rows were never kept
             raise
         self._number = number
         try:
             sync_folder(self.folder)
-        except OSError:
+        except OSError as error:
             self._stop()  # nobody knows what reached the disk: the next start looks what is there
-            raise
-        for key in keys:
-            self._keys[key] = None
-        while len(self._keys) > MOST_KEYS:
-            self._keys.popitem(last=False)
-        if self._key_lines > 2 * MOST_KEYS:
-            self._write_keys()
-
-    def _add_keys(self, log: Path, number: int, keys: list[str]) -> None:
-        with log.open("ab") as file:
-            file.write(json.dumps({"file": number, "keys": keys}).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._key_lines += 1
-
-    def _undo_keys(self, log: Path, size: int | None) -> None:
-        try:
-            if size is not None:
-                os.truncate(log, size)
-        except OSError:
-            self._stop()  # a later file would make keys count whose rows were never kept
+            raise MaybeKeptError(error.errno, error.strerror) from error
+        with self._count:
+            self._sizes[path.name] = size
+            self._total += size
+        self._keys.count(number, keys)
 
     def _stop(self) -> None:
         with self._turn:
@@ -227,30 +251,6 @@ class Inbox:
             for request in self._waiting:
                 request.done.set_exception(ShoalError("the disk failed; nothing more is taken"))
             self._waiting.clear()
-
-    def _read_keys(self, newest: int) -> None:
-        """Keys of requests that were kept; those of a file that a crash left without its name are forgotten."""
-        log = self.folder / _KEYS
-        if not log.exists():
-            return
-        entries = []
-        for line in log.read_bytes().splitlines():
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                continue  # torn by a crash
-        if entries and entries[-1]["file"] > newest:
-            del entries[-1]  # the crash came before its file had its name
-        for entry in entries:
-            self._keys |= dict.fromkeys(entry["keys"])
-        while len(self._keys) > MOST_KEYS:
-            self._keys.popitem(last=False)
-        self._write_keys()
-
-    def _write_keys(self) -> None:
-        entry = {"file": 0, "keys": list(self._keys)}
-        replace_durably(self.folder / _KEYS, json.dumps(entry).encode() + b"\n")
-        self._key_lines = 1
 
 
 def _by_the_clock() -> int:

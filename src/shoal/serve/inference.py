@@ -6,7 +6,6 @@ an answer as plain bytes, and a header says how long the JSON is.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from shoal.errors import BadInputError
 from shoal.model.cluster_model import Assignment
 from shoal.serve.answers import to_json
 from shoal.serve.columns import Wanted, bare_width, batch_of
+from shoal.serve.json_body import json_object
 from shoal.serve.models import Served
 from shoal.serve.rows import ARROW, RAW, Vectors
 from shoal.serve.tensor_json import long_document
@@ -160,15 +160,10 @@ def _split(body: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]
             raise BadInputError(
                 f"{LENGTH} is no length of the JSON in this body", place=PLACE, remedy="count its bytes"
             )
-    try:
-        head = body[:length]
-        document = long_document(head)
-        if document is None:
-            document = json.loads(head)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"is no JSON: {str(error)[:100]}", place=PLACE, remedy="mend it") from error
-    if not isinstance(document, dict):
-        raise BadInputError("is no JSON object", place=PLACE, remedy='send {"inputs": [...]}')
+    head = body[:length]
+    document = long_document(head)
+    if document is None:
+        document = json_object(head, remedy='send {"inputs": [...]}')
     return document, memoryview(body)[length:]
 
 

@@ -49,10 +49,16 @@ class Metrics:
         self._events = Counter(
             "shoal_cluster_events", "Changes of clusters.", ["model", "kind"], registry=registry
         )
-        self._state = Gauge("shoal_state_bytes", "Size of a stream's state.", ["model"], registry=registry)
-        self._lag = Gauge(
-            "shoal_lag_seconds", "Time the model is behind its stream.", ["model"], registry=registry
-        )
+
+        self._learns: Gauge | None = None
+
+    def learning(self, *, is_up: bool) -> None:
+        """Say whether the process that learns runs; a service without one has no such number."""
+        if self._learns is None:
+            self._learns = Gauge(
+                "shoal_learning_up", "Whether the stream that learns runs.", registry=self._registry
+            )
+        self._learns.set(is_up)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request; ``route`` is a route's pattern, not the path asked for."""
@@ -71,13 +77,6 @@ class Metrics:
     def changed(self, model: str, kind: str) -> None:
         """Count a change of a cluster, such as ``born``."""
         self._events.labels(model, kind if kind in _EVENTS else "other").inc()
-
-    def stream(self, model: str, *, state_bytes: int | None = None, lag_seconds: float | None = None) -> None:
-        """Say how a model's stream does, as far as it is known."""
-        if state_bytes is not None:
-            self._state.labels(model).set(state_bytes)
-        if lag_seconds is not None:
-            self._lag.labels(model).set(lag_seconds)
 
     def text(self, models: Models) -> bytes:
         """All of them, in Prometheus' text format."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,9 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from shoal.errors import BadInputError
+from shoal.errors import BadInputError, ShoalError
 from shoal.serve.answers import to_json
 from shoal.serve.limits import TooManyRowsError
+
+_log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
@@ -28,6 +32,36 @@ class RefusedError(Exception):
             headers,
         )
         super().__init__(error)
+
+
+_FOLDERS = re.compile(r"(?<![\w/:.])/(?!v[12]/)(?:[^/\n'\",;:]*[^/\s'\",;:]/)*(?=[^\s/])")
+"""Folders of a path of this machine; what we call an address begins with /v1/ or /v2/."""
+
+
+def refusal_of(error: ShoalError | OSError) -> RefusedError:
+    """An error of the layers below as clients see it, which are not told where anything lies on this machine.
+
+    Bad data is a client's to mend; what cannot be read or written is for whoever runs the service.
+
+    >>> refusal_of(ShoalError("/srv/my models/s/aliases.json holds no aliases")).error
+    'aliases.json holds no aliases'
+    """
+    if isinstance(error, BadInputError):
+        status = 413 if isinstance(error, TooManyRowsError) else 422
+        if error.place is not None and error.place.startswith("request"):  # it speaks of what the client sent
+            return RefusedError(status, error.problem, place=error.place, remedy=error.remedy)
+        place, remedy = (None if text is None else _unplaced(text) for text in (error.place, error.remedy))
+        return RefusedError(status, _unplaced(error.problem), place=place, remedy=remedy)
+    remedy = "see that the service can read and write its files, then ask again"
+    if isinstance(error, OSError):
+        reason = error.strerror or "the file cannot be used"
+        name = "" if error.filename is None else f"{_unplaced(str(error.filename))}: "
+        return RefusedError(503, f"{name}{reason}", remedy=remedy)
+    return RefusedError(503, _unplaced(str(error)), remedy=remedy)
+
+
+def _unplaced(text: str) -> str:
+    return _FOLDERS.sub("", text)
 
 
 def error_response(
@@ -52,10 +86,13 @@ def add_errors(app: FastAPI) -> None:
             error.status, error.error, place=error.place, remedy=error.remedy, **error.headers
         )
 
-    @app.exception_handler(BadInputError)
-    async def bad_input(_: Request, error: BadInputError) -> Response:
-        status = 413 if isinstance(error, TooManyRowsError) else 422
-        return error_response(status, error.problem, place=error.place, remedy=error.remedy)
+    @app.exception_handler(ShoalError)
+    @app.exception_handler(OSError)
+    async def from_below(_: Request, error: ShoalError | OSError) -> Response:
+        told = refusal_of(error)
+        if told.status == 503:
+            _log.warning("a request could not be answered: %s", error)
+        return error_response(told.status, told.error, place=told.place, remedy=told.remedy)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:

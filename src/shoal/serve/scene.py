@@ -120,9 +120,10 @@ class Scenes:
                 self._held[served.name] = held
             return held
 
-    def place(self, served: Served, vectors: NDArray[np.floating]) -> FloatArray:
-        """(n, 2) places of vectors on the map of a model."""
-        return self.get(served).chart.place(vectors)
+    def held(self, served: Served) -> Scene | None:
+        """The scene of a version, if it was made already."""
+        found = self._held.get(served.name)
+        return found if found is not None and found.served is served else None
 
 
 def scene_of(served: Served, charts: Charts) -> Scene:

@@ -15,6 +15,7 @@ from shoal.serve.chart import Charts
 from shoal.serve.feed import Feed
 from shoal.serve.happenings import Happenings
 from shoal.serve.learning import Learning
+from shoal.serve.learning_process import Child
 from shoal.serve.metrics import Metrics
 from shoal.serve.models import Models, Served, name_of
 from shoal.serve.recent import RecentRows
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 AT_LEISURE = 2
 """Questions that take seconds that are worked on at a time."""
+QUESTIONS = 32
+"""How many of them may wait; a bound of their own, so that they never take the places of rows."""
 
 
 @dataclass
@@ -45,9 +48,12 @@ class Service:
         self.scenes = Scenes(Charts())
         self.which_k = WhichK()
         self.recent = RecentRows(self.scenes, self.feed)
-        self.happenings = Happenings(self.models, self.feed, self.recent.look)
+        self.happenings = Happenings(self.models, self.feed, self.recent.look, self.metrics.changed)
         self._learning: dict[str, Learning] = {}
+        self.child: Child | None = None
+        """The process that learns, if the service has one."""
         self._few = anyio.CapacityLimiter(AT_LEISURE)
+        self._questions = Waiting(self.settings, self.metrics, QUESTIONS)
 
     def served(self, address: str) -> Served:
         """The version of ``name``, ``name@alias`` or ``name@12`` that a request gets.
@@ -88,6 +94,11 @@ class Service:
             learning.state = served.home
         return learning
 
+    @property
+    def learning_trouble(self) -> str | None:
+        """What the process that learns said last, if it does not run or ends again and again."""
+        return None if self.child is None else self.child.trouble
+
     async def at_leisure(self, work: Callable[[], T]) -> T:
         """Work that may take seconds, a little at a time: labels for rows must not wait for it.
 
@@ -95,17 +106,19 @@ class Service:
         ------
         RefusedError : 429 while too much waits, 503 if it takes too long.
         """
-        async with self.waiting.place():
+        async with self._questions.place():
             return await anyio.to_thread.run_sync(work, limiter=self._few, abandon_on_cancel=True)
 
     def open(self) -> None:
         """Take requests; a service may be opened again after it ended."""
         self.waiting.open()
+        self._questions.open()
         self.feed.open()
 
     def close(self) -> None:
         """Take no more requests with bodies, and let those go who listen; what runs is finished."""
         self.waiting.close()
+        self._questions.close()
         self.feed.close()
 
     def ended(self) -> None:
@@ -113,3 +126,4 @@ class Service:
         self.close()
         for learning in self._learning.values():
             learning.close()
+        self._learning.clear()  # when it is opened again, the inboxes are too

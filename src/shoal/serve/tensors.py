@@ -68,7 +68,13 @@ def read_tensor(entry: Any, rest: memoryview) -> tuple[Tensor, memoryview]:
             raise BadInputError("binary_data_size does not fit what was sent", place=place)
         values, rest = _from_bytes(rest[:size], datatype, count, place), rest[size:]
     if isinstance(values, np.ndarray):
-        values = values.reshape(shape)
+        try:
+            values = values.reshape(shape)
+        except (
+            ValueError,
+            OverflowError,
+        ) as error:  # too many dimensions, or beyond any memory but for a zero
+            raise BadInputError("has a shape that no array has", place=place) from error
         if values.dtype.itemsize == 2 and values.dtype.kind == "f":
             values = values.astype("<f4")  # which holds it as it is, and is read everywhere
     elif len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
@@ -78,19 +84,47 @@ def read_tensor(entry: Any, rest: memoryview) -> tuple[Tensor, memoryview]:
 
 def _from_json(data: Any, datatype: str, count: int, place: str) -> Any:
     """``data`` may be flat or nested, as the protocol has it."""
-    kind = KINDS.get(datatype)
-    try:
-        held = np.asarray(data, object if kind is None else kind).reshape(-1)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise BadInputError(f"the data is no {datatype}: {str(error)[:80]}", place=place) from error
+    if isinstance(data, np.ndarray):  # numbers that were read in one sweep
+        held: Any = data
+    else:
+        try:
+            held = np.asarray(data, object).reshape(-1).tolist()
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadInputError(f"the data is no {datatype}: {str(error)[:80]}", place=place) from error
+        _check_kinds(held, datatype, place)
     if len(held) != count:
         raise BadInputError(f"has {len(held)} values, its shape {count}", place=place)
-    if kind is not None:
+    if datatype == "BYTES":
         return held
-    texts = held.tolist()
-    if not all(text is None or isinstance(text, str) for text in texts):
-        raise BadInputError("the data is no list of texts", place=place)
-    return texts
+    kind = np.dtype(KINDS[datatype])
+    if kind.kind in "iu":  # 3.0 is 3, and what is out of range then is an error
+        held = [int(value) for value in held]
+    try:
+        with np.errstate(over="ignore"):  # infinity is refused with the row
+            return np.asarray(held, kind)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInputError(f"the data is no {datatype}: {str(error)[:80]}", place=place) from error
+
+
+def _check_kinds(values: list[Any], datatype: str, place: str) -> None:
+    """Refuse what NumPy would turn into another value: 20.9 as a whole number, a text as a number, "false" as true."""
+    for i, value in enumerate(values):
+        if not _fits(value, datatype):
+            what = "text" if datatype == "BYTES" else datatype
+            raise BadInputError(
+                f"is no {what}: {ascii(value)[:40]}", place=f"{place}, value {i + 1}", remedy="mend it"
+            )
+
+
+def _fits(value: Any, datatype: str) -> bool:
+    kind = type(value)
+    if datatype == "BYTES":
+        return value is None or kind is str
+    if datatype == "BOOL":
+        return kind is bool
+    if "INT" in datatype:
+        return kind is int or (kind is float and value.is_integer())
+    return value is None or kind is float or kind is int
 
 
 def _from_bytes(data: memoryview, datatype: str, count: int, place: str) -> Any:

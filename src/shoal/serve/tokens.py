@@ -9,6 +9,7 @@ from enum import IntEnum
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from shoal.serve.described import SESSION_RESPONSES
 from shoal.serve.refused import RefusedError, json_response
 from shoal.serve.service import Service
 from shoal.serve.settings import Settings
@@ -65,7 +66,7 @@ def requires_write(service: Service) -> Callable[[Request], Awaitable[None]]:
 def add_session(app: FastAPI, service: Service) -> None:
     """``/v1/session``."""
 
-    @app.get(SESSION)
+    @app.get(SESSION, summary="What may I do?", responses=SESSION_RESPONSES)
     async def session(request: Request) -> Response:
         """What the token of a request may do; never refused."""
         may = access(service.settings, request.headers.get("authorization", ""))

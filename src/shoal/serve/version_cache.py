@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shoal.engines.stream.state import MODELS
-from shoal.errors import ShoalError
+from shoal.errors import BadInputError, ShoalError
 from shoal.features.recipe import Recipe
-from shoal.model.aliases import aliases, versions
+from shoal.model.aliases import aliases, folder_of_versions, versions
 from shoal.model.persistence import MANIFEST, load_model, load_summary
 from shoal.serve.models import Models, Served
 from shoal.serve.refused import RefusedError
 from shoal.summary.coreset import Coreset
 
+_RESOLVED = "shoal.resolved"
+"""Key of a request's scope under which the version its path speaks of is kept, by address."""
 _SHOWN = 20
 """Names an error lists."""
 
@@ -81,6 +83,19 @@ class VersionCache:
         except (ShoalError, OSError) as error:
             raise RefusedError(404, f"version {number} cannot be read", remedy=_listed(there)) from error
 
+    def of_request(self, request: Request, address: str) -> Served:
+        """As :meth:`resolve`, of an address in the path of a request, without a look at the disk.
+
+        :class:`LoadsVersions` has read it on a thread, and what a request began with it keeps: another one may
+        have pushed the version out meanwhile.
+        """
+        if "@" not in address:
+            return self.newest(address)
+        found: Served | Exception | None = request.scope.get(_RESOLVED, {}).get(address)
+        if isinstance(found, Exception):
+            raise found
+        return self.resolve(address) if found is None else found
+
     def newest(self, name: str) -> Served:
         """The version of a model that is served without an address; errors as in :meth:`resolve`."""
         if (served := self._models.get(name)) is not None:
@@ -111,14 +126,15 @@ class LoadsVersions:
         if scope["type"] == "http" and "@" in scope["path"]:
             parts = scope["path"].split("/")
             if len(parts) > 3 and parts[2] == "models" and "@" in parts[3]:
-                await anyio.to_thread.run_sync(self._read, parts[3])
+                found = await anyio.to_thread.run_sync(self._read, parts[3])
+                scope[_RESOLVED] = {parts[3]: found}
         await self._app(scope, receive, send)
 
-    def _read(self, address: str) -> None:
+    def _read(self, address: str) -> Served | Exception:
         try:
-            self._cache.resolve(address)
-        except RefusedError:
-            return  # the route will say so
+            return self._cache.resolve(address)
+        except (RefusedError, ShoalError, OSError) as error:
+            return error  # the route raises it, where errors become answers
 
 
 def folder_of(served: Served) -> Path:
@@ -128,14 +144,13 @@ def folder_of(served: Served) -> Path:
     ------
     RefusedError : 404; it has none.
     """
-    folder = served.home / MODELS if served.kind == "stream" else served.home
-    if served.kind in ("store", "stream") and versions(folder):
-        return folder
-    raise RefusedError(
-        404,
-        "this model has no numbered versions",
-        remedy=f"ask for {served.name} alone, or serve a store of models or a stream's state",
-    )
+    remedy = f"ask for {served.name} alone, or serve a store of models or a stream's state"
+    try:
+        if served.kind in ("store", "stream"):
+            return folder_of_versions(served.home)
+    except BadInputError:
+        pass
+    raise RefusedError(404, "this model has no numbered versions", remedy=remedy)
 
 
 def version_cards(folder: Path) -> list[VersionCard]:

@@ -11,6 +11,8 @@ from shoal.errors import BadInputError
 
 LARGEST = {np.dtype(np.float32): 1e17, np.dtype(np.float64): 1e100}
 """Largest magnitude of a value in each precision: squares of distances must not overflow."""
+MOST_WEIGHT = 1e100
+"""Of one row."""
 
 
 def checked_rows(
@@ -38,10 +40,12 @@ def checked_rows(
     w = np.ascontiguousarray(weights, np.float64)
     if w.shape != (len(rows),):
         raise BadInputError(f"weights have shape {w.shape}, not ({len(rows)},)")
-    wrong = np.flatnonzero(~((w >= 0) & (w <= 1e100)))
+    wrong = np.flatnonzero(~((w >= 0) & (w <= MOST_WEIGHT)))
     if len(wrong):
         place = f"row {wrong[0]}"
-        raise BadInputError(f"weight is {w[wrong[0]]}", place=place, remedy="weights lie between 0 and 1e100")
+        raise BadInputError(
+            f"weight is {w[wrong[0]]}", place=place, remedy=f"weights lie between 0 and {MOST_WEIGHT:g}"
+        )
     return rows, w
 
 

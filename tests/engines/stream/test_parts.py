@@ -89,3 +89,28 @@ def test_slicing_a_part():
     part = accepted([("p", 1.0, 1.0), ("q", 2.0, 2.0), ("r", 3.0, 3.0)]).part.slice(1, 3)
     assert part.rows.tolist() == [101, 102]
     assert part.carried.to_pydict() == {"id": ["q", "r"]}
+
+
+def test_what_a_summary_would_refuse_is_a_letter_and_does_not_end_the_stream():
+    rejects = Rejects()
+    recipe = RecipeSpec(columns=("a",), weight="at", scale="none").learn(
+        pa.table({"a": [1.0], "at": [1.0]}), place="t"
+    )
+    found = piece([("p", 1e20, 1.0), ("q", -1e20, 1.0), ("r", 2.0, 1e200), ("s", 3.0, 4.0)])
+    done = accept(found, recipe, time=None, time_unit="s", timed=False, keep=(), rejects=rejects)
+    assert done.part.rows.tolist() == [103]
+    assert done.part.weights.tolist() == [4.0]
+    assert [letter.row for letter in done.dead] == [100, 101, 102]
+    assert "1e+17" in done.dead[0].reason
+    assert "'a'" in done.dead[0].reason
+    assert sum(rejects.counts.values()) == 3
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.duration("s"), pa.list_(pa.timestamp("us"))])
+def test_a_letter_is_written_though_python_has_no_word_for_a_value(kind):
+    far = [10**18] if pa.types.is_list(kind) else 10**18
+    table = pa.record_batch({"a": pa.array([np.nan]), "far": pa.array([far], kind)})
+    recipe = RecipeSpec(columns=("a",), scale="none").learn(pa.table({"a": [1.0]}), place="t")
+    found = Piece(table, "s", 5, np.arange(1))
+    done = accept(found, recipe, time=None, time_unit="s", timed=False, keep=(), rejects=Rejects())
+    assert "1000000000000000000" in json.loads(done.dead[0].raw)["far"]

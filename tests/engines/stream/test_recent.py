@@ -167,3 +167,34 @@ def test_vectors_are_shown_by_what_goes_with_them(tmp_path, width):
     row = read_recent(tmp_path / RECENT).to_pylist()[0]
     assert json.loads(row["values"]) == {"title": "x" * 300}
     np.testing.assert_allclose(row["vector"], X[row["row"]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        (pa.timestamp("us"), "<value out of range: 1000000000000000000>"),
+        (pa.timestamp("ns"), "2001-09-09 01:46:40.000000000"),
+    ],
+)
+def test_dates_that_python_has_no_word_for_are_shown_as_text(tmp_path, kind, shown):
+    X = np.random.default_rng(0).normal(size=800)
+    table = pa.record_batch({"a": X, "far": pa.array([10**18] * 800, pa.int64()).cast(kind)})
+    learner = learner_of(tmp_path, lambda: 0.0, keep=("far",), recipe=RecipeSpec(columns=("a",)))
+    learner.feed([Piece(table, "made", 5, np.arange(800))])
+    learner.recent.write_if_due()
+    assert json.loads(read_recent(tmp_path / RECENT)["values"][0].as_py())["far"] == shown
+
+
+def test_what_cannot_be_shown_at_all_is_told_once_and_ends_nothing(tmp_path, caplog):
+    caplog.set_level("WARNING")
+    X = np.random.default_rng(0).normal(size=800)
+    far = pa.array([[10**18]] * 800, pa.list_(pa.timestamp("us")))
+    table = pa.record_batch({"a": X, "far": far})
+    now = [0.0]
+    learner = learner_of(tmp_path, lambda: now[0], keep=("far",), recipe=RecipeSpec(columns=("a",)))
+    for i in range(3):
+        now[0] += 2.0
+        learner.feed([Piece(table, "made", 5, np.arange(800 * i, 800 * (i + 1)))])
+        learner.recent.write_if_due()
+    assert learner.learned == 2400
+    assert len([r for r in caplog.records if "recent" in r.name]) == 1

@@ -12,6 +12,9 @@ import numpy as np
 
 from shoal.errors import DamagedFileError, ShoalError
 from shoal.model.durable import replace_durably
+from shoal.model.packed_folder import is_packed_folder, newest_version
+from shoal.model.persistence import MANIFEST
+from shoal.model.store import ModelStore
 from shoal.summary import wire
 from shoal.summary.coreset import Coreset
 
@@ -79,16 +82,37 @@ class Checkpoint:
             raise DamagedFileError(f"{path} cannot be read: {error!r}; use another copy") from error
 
 
+def refuse_models(folder: Path) -> None:
+    """Look that a directory may become the state of a stream: a checkpoint would hide the models that it holds.
+
+    Raises
+    ------
+    ShoalError : there is a saved model or a store.
+    """
+    if not folder.is_dir() or (folder / CHECKPOINT).is_file():
+        return
+    if (folder / MANIFEST).exists() or is_packed_folder(folder):
+        held = "a model"
+    elif ModelStore(folder).latest_number() is not None or newest_version(folder) is not None:
+        held = "a store of models"
+    else:
+        return
+    raise ShoalError(
+        f"{folder} holds {held}, which a stream would hide; choose another directory for its state"
+    )
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep a second run out of the same state.
 
     Raises
     ------
-    ShoalError : another process runs on it.
+    ShoalError : another process runs on it, or it holds a model that would be hidden.
     """
     import fcntl
 
+    refuse_models(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as handle:
         try:

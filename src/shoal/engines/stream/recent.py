@@ -7,6 +7,7 @@ by the stream itself.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,10 +19,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from shoal.engines.stream.parts import Part, Piece
+from shoal.engines.stream.parts import Part, Piece, with_times_as_text
 from shoal.features.columns import Vector
 from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import Assignment, ClusterModel
+
+_log = logging.getLogger(__name__)
 
 RECENT = "recent.arrow"
 ROWS, OUTLIERS = 200, 50
@@ -102,7 +105,7 @@ class Recent:
         self._bar = 0.0
         """Score of the last of the farthest rows; what is not above it is not among them."""
         self._stride, self._skip = 1, 0
-        self._is_open = True
+        self._has_told = False
 
     def came(self, piece: Piece, *, waits: bool) -> None:
         """Rows as the source gave them; they are kept until the next come, or while they wait for a model."""
@@ -118,8 +121,14 @@ class Recent:
         number : of the model.
         shown : columns of the source to show.
         """
-        if not self._is_open:
-            return
+        try:
+            self._choose(part, found, model, number, shown)
+        except Exception as error:  # whatever it is: what is only for show must not end a stream
+            self._let_go(error)
+
+    def _choose(
+        self, part: Part, found: Assignment, model: ClusterModel, number: int, shown: Sequence[str]
+    ) -> None:
         scores = found.outlier_scores
         far = np.flatnonzero(scores > max(model.outlier_threshold(RATE), self._bar))
         if len(far):
@@ -141,11 +150,25 @@ class Recent:
                 self._even = [_thinned(p) for p in self._even]
 
     def write_if_due(self, *, ends: bool = False) -> None:
-        """Replace the file if there are new rows, at most once a second, and at the end. What the disk refuses is left out."""
+        """Replace the file if there are new rows, at most once a second, and at the end. What fails is left out."""
         now = self._clock()
         if not (self._far or self._even) or not (ends or now - self._written >= _EVERY):
             return
         self._written = now
+        try:
+            self._write()
+        except Exception as error:  # a disk that is full stops the stream elsewhere, in better words
+            self._let_go(error)
+
+    def _let_go(self, error: Exception) -> None:
+        """Forget the rows at hand, one of which may be the reason."""
+        if not self._has_told:
+            _log.warning("%s is left out: %r", self.path, error)
+        self._has_told = True
+        self._far, self._even = [], []
+        self._bar = 0.0
+
+    def _write(self) -> None:
         self._raise_bar()
         far = [np.flatnonzero(p.numbers["outlier_score"] >= self._bar) for p in self._far]
         room = ROWS - min(OUTLIERS, sum(map(len, far)))
@@ -161,12 +184,7 @@ class Recent:
             self._bar = 0.0
         self._far, self._even = [], []
         self._stride, self._skip = max(1, self._stride // 2), 0
-        try:
-            _replace(self.path, self._before)
-        except OSError:
-            self._is_open = (
-                False  # a disk that is full or read-only stops the stream elsewhere, in better words
-            )
+        _replace(self.path, self._before)
 
     def _raise_bar(self) -> None:
         """Find the score of the last of the farthest, and let parts go of which none is among them."""
@@ -210,7 +228,8 @@ class Recent:
             mine = np.flatnonzero(piece.rows[at] == rows)
             names = [name for name in shown if name in piece.table.schema.names][:_COLUMNS]
             if len(mine) and names:
-                out.append((mine, piece.table.select(names).take(pa.array(at[mine]))))
+                chosen = piece.table.select(names).take(pa.array(at[mine]))
+                out.append((mine, with_times_as_text(chosen)))
         return out
 
 

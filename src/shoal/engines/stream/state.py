@@ -8,8 +8,9 @@ from shoal.engines.local import Clustering
 from shoal.engines.stream.checkpoint import CHECKPOINT, LOCK, Checkpoint
 from shoal.engines.stream.versions import Versions
 from shoal.errors import ShoalError
+from shoal.model.aliases import OF_STREAMS
 
-MODELS = "models"
+MODELS = OF_STREAMS
 
 
 class NoModelYetError(ShoalError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import anyio
@@ -13,6 +12,7 @@ from shoal.errors import BadInputError
 from shoal.model.aliases import aliases, drop_alias, set_alias
 from shoal.serve.body import content_type, read_body
 from shoal.serve.described import INTEGER, TEXT, answers, errors, json_body, record
+from shoal.serve.json_body import json_object
 from shoal.serve.refused import RefusedError, json_response
 from shoal.serve.service import Service
 from shoal.serve.tokens import requires_write
@@ -39,7 +39,7 @@ def add_aliases(app: FastAPI, service: Service) -> None:
     async def list_aliases(name: str) -> Response:
         """The aliases of a model; `name@alias` is the address of the version one stands for."""
         served = cache.newest(name)
-        held = await anyio.to_thread.run_sync(aliases, folder_of(served))
+        held = await anyio.to_thread.run_sync(lambda: aliases(folder_of(served)))
         return json_response({"model": served.name, "aliases": held})
 
     @app.put(
@@ -53,7 +53,7 @@ def add_aliases(app: FastAPI, service: Service) -> None:
     async def put_alias(request: Request, name: str, alias: Alias) -> Response:
         """Make an alias, or move it; the version is kept from now on."""
         served = cache.newest(name)
-        folder = folder_of(served)
+        folder = await anyio.to_thread.run_sync(folder_of, served)
         content_type(request, ("application/json",))
         number = _version_of(await read_body(request, service.settings))
         await anyio.to_thread.run_sync(set_alias, folder, alias, number)
@@ -70,17 +70,14 @@ def add_aliases(app: FastAPI, service: Service) -> None:
     async def delete_alias(name: str, alias: Alias) -> Response:
         """Remove an alias; its version is kept or leaves like any other."""
         served = cache.newest(name)
-        if not await anyio.to_thread.run_sync(drop_alias, folder_of(served), alias):
+        if not await anyio.to_thread.run_sync(lambda: drop_alias(folder_of(served), alias)):
             raise RefusedError(404, "there is no such alias", remedy=f"GET /v1/models/{served.name}/aliases")
         return Response(status_code=204)
 
 
 def _version_of(body: bytes) -> int:
-    try:
-        chosen = json.loads(body)
-    except (ValueError, RecursionError):
-        chosen = None
-    number = chosen.get("version") if isinstance(chosen, dict) and len(chosen) == 1 else None
+    chosen = json_object(body, remedy='send {"version": 3}')
+    number = chosen.get("version") if len(chosen) == 1 else None
     if type(number) is not int or number < 0:
         raise BadInputError("names no version", place="request", remedy='send {"version": 3}')
     return number

@@ -21,7 +21,11 @@ def add_health(app: FastAPI, service: Service) -> None:
 
     @app.get("/health/ready", summary="Is it ready?", responses=HEALTH_RESPONSES)
     async def ready() -> Response:
-        """Whether there is a model."""
+        """Whether there is a model, and the stream runs that learns."""
+        if (trouble := service.learning_trouble) is not None:
+            raise RefusedError(
+                503, f"the stream that learns does not run: {trouble}", remedy="mend what it says"
+            )
         if not service.models.is_ready:
             raise RefusedError(503, "there is no model yet", remedy="publish one to the store")
         return json_response({"status": "ready"})
@@ -29,4 +33,6 @@ def add_health(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", summary="Counts for Prometheus", responses=METRICS_RESPONSES)
     async def numbers() -> Response:
         """Counts for Prometheus."""
+        if service.child is not None:
+            service.metrics.learning(is_up=service.learning_trouble is None)
         return Response(service.metrics.text(service.models), headers={"Content-Type": CONTENT_TYPE_LATEST})

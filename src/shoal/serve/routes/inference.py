@@ -10,18 +10,17 @@ import anyio
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from shoal.errors import BadInputError
+from shoal.errors import BadInputError, ShoalError
 from shoal.model.aliases import versions
 from shoal.model.release import release
 from shoal.serve.access_log import noted_of
 from shoal.serve.answers import to_json
-from shoal.serve.body import read_body
-from shoal.serve.columns import wanted_columns
+from shoal.serve.body import check_encoding, read_body
+from shoal.serve.columns import MEND, MEND_ROW, wanted_columns
 from shoal.serve.described import BOOLEAN, INTEGER, JSON, RAW, TEXT, Responses, Schema, array, record
 from shoal.serve.inference import LENGTH, Asked, answer, as_rows, input_cards, output_cards, read_request
-from shoal.serve.limits import TooManyRowsError
 from shoal.serve.models import Served
-from shoal.serve.refused import RefusedError, json_response
+from shoal.serve.refused import RefusedError, json_response, refusal_of
 from shoal.serve.rows import Vectors, read_rows
 from shoal.serve.service import Service
 from shoal.serve.tracing import span
@@ -75,13 +74,14 @@ def add_inference(app: FastAPI, service: Service) -> None:
         responses=_responses(_MODEL, 404, 503),
     )
     @_as_the_protocol_has_errors
-    async def metadata(name: str, version: str | None = None) -> Response:
+    async def metadata(request: Request, name: str, version: str | None = None) -> Response:
         """What goes in and what comes out."""
-        served = await _chosen(cache, name, version)
+        served = await _chosen(cache, request, name, version)
+        numbers = await anyio.to_thread.run_sync(_numbers, served)
         return json_response(
             {
                 "name": served.name,
-                "versions": _numbers(served),
+                "versions": numbers,
                 "platform": "shoal",
                 "inputs": input_cards(wanted_columns(served)),
                 "outputs": output_cards(served),
@@ -99,11 +99,11 @@ def add_inference(app: FastAPI, service: Service) -> None:
         responses=_responses(record(name=TEXT, ready=BOOLEAN), 400, 404),
     )
     @_as_the_protocol_has_errors
-    async def model_ready(name: str, version: str | None = None) -> Response:
+    async def model_ready(request: Request, name: str, version: str | None = None) -> Response:
         """Whether it can be asked; if it has no version yet, 400."""
         if name in service.models.names and service.models.get(name) is None:
             return json_response({"name": name, "ready": False}, 400)
-        served = await _chosen(cache, name, version)
+        served = await _chosen(cache, request, name, version)
         return json_response({"name": served.name, "ready": True})
 
     @app.post(
@@ -121,9 +121,8 @@ def add_inference(app: FastAPI, service: Service) -> None:
     @_as_the_protocol_has_errors
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
         """Cluster, distances and outlier score of each row."""
-        served = await _chosen(cache, name, version)
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise RefusedError(415, "compressed bodies are not read", remedy="send it as it is")
+        served = await _chosen(cache, request, name, version)
+        check_encoding(request)
         noted, header = noted_of(request), request.headers.get(LENGTH)
         noted.model, noted.version = served.name, served.version
         async with service.waiting.place() as place:
@@ -159,28 +158,29 @@ def _as_the_protocol_has_errors(
         try:
             return await handler(*arguments, **named)
         except RefusedError as error:
-            told = BadInputError(error.error, place=error.place, remedy=error.remedy)
-            return _error(error.status, told, **error.headers)
-        except BadInputError as error:
-            return _error(413 if isinstance(error, TooManyRowsError) else 400, error)
+            return _error(error)
+        except (ShoalError, OSError) as error:
+            return _error(refusal_of(error))
 
     return handled
 
 
-def _error(status: int, error: BadInputError, **headers: str) -> Response:
-    return Response(to_json({"error": str(error)}), status, media_type=JSON, headers=headers)
+def _error(told: RefusedError) -> Response:
+    # the protocol has no way to ask for rows to be skipped
+    remedy = MEND_ROW if told.remedy == MEND else told.remedy
+    text = str(BadInputError(told.error, place=told.place, remedy=remedy))
+    status = 400 if told.status == 422 else told.status
+    return Response(to_json({"error": text}), status, media_type=JSON, headers=told.headers)
 
 
-async def _chosen(cache: VersionCache, name: str, version: str | None) -> Served:
+async def _chosen(cache: VersionCache, request: Request, name: str, version: str | None) -> Served:
     """By the version a path speaks of, which may be the one that is served of a model without numbers."""
-    if version is None and "@" not in name:
-        return cache.newest(name)
-    if version is not None:
-        newest = cache.newest(name)
-        if version == newest.version:
-            return newest
-        name = f"{name}@{version}"
-    return await anyio.to_thread.run_sync(cache.resolve, name)
+    if version is None:
+        return cache.of_request(request, name)
+    newest = cache.newest(name)
+    if version == newest.version:
+        return newest
+    return await anyio.to_thread.run_sync(cache.resolve, f"{name}@{version}")
 
 
 def _numbers(served: Served) -> list[str]:

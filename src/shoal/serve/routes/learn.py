@@ -13,6 +13,7 @@ from starlette.responses import Response
 from shoal.errors import ShoalError
 from shoal.serve.body import content_type, read_body
 from shoal.serve.described import BODY_ERRORS, BOOLEAN, ERROR, INTEGER, ROWS_BODY, answers, record
+from shoal.serve.inbox import MaybeKeptError
 from shoal.serve.learn_rows import lines_of
 from shoal.serve.learning import Learning
 from shoal.serve.refused import RefusedError, json_response
@@ -67,6 +68,13 @@ def add_learn(app: FastAPI, service: Service) -> None:
             raise RefusedError(
                 403, "this service does not learn", remedy="start it with shoal serve STATE --learn"
             )
+        if (trouble := service.learning_trouble) is not None:
+            raise RefusedError(
+                503,
+                f"the stream that learns does not run: {trouble}",
+                remedy="mend what it says",
+                **{"Retry-After": "10"},
+            )
         kind = content_type(request, KINDS)
         key = request.headers.get("idempotency-key")
         if key is not None and not _KEY.fullmatch(key):
@@ -108,6 +116,13 @@ def _has_room(learning: Learning) -> bool:
 def _kept(learning: Learning, lines: bytes, key: str | None) -> str:
     try:
         return learning.inbox.add(lines, key=key)
+    except MaybeKeptError as error:
+        raise RefusedError(
+            503,
+            "the disk failed",
+            remedy="the request may have been kept; repeat it when the service is back, with the same Idempotency-Key",
+            **{"Retry-After": "10"},
+        ) from error
     except OSError as error:
         full = error.errno in _FULL
         raise RefusedError(

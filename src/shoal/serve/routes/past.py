@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from shoal.errors import BadInputError
 from shoal.serve import past
+from shoal.serve.described import COMPARE_RESPONSES, TIME_RESPONSES, WINDOW_RESPONSES
 from shoal.serve.refused import json_response
 from shoal.serve.scene import Scene
 from shoal.serve.service import Service
@@ -31,7 +32,7 @@ def add_past(app: FastAPI, service: Service) -> None:
 
         return json_response(await service.at_leisure(found))
 
-    @app.get("/v1/models/{name}/time")
+    @app.get("/v1/models/{name}/time", summary="What the past holds", responses=TIME_RESPONSES)
     async def time(name: str) -> Response:
         """What the time buckets hold."""
 
@@ -40,12 +41,12 @@ def add_past(app: FastAPI, service: Service) -> None:
 
         return await ask(name, found)
 
-    @app.get("/v1/models/{name}/window")
+    @app.get("/v1/models/{name}/window", summary="An interval", responses=WINDOW_RESPONSES)
     async def window(name: str, start: Start = None, end: End = None, k: K = None) -> Response:
         """The clusters of an interval."""
         return await ask(name, past.window, _edges(start, end), k)
 
-    @app.get("/v1/models/{name}/compare")
+    @app.get("/v1/models/{name}/compare", summary="Two intervals", responses=COMPARE_RESPONSES)
     async def compare(
         name: str,
         start: Start = None,

@@ -11,41 +11,66 @@ from starlette.responses import Response
 
 from shoal.errors import BadInputError
 from shoal.serve.body import content_type, read_body
+from shoal.serve.described import (
+    CHOICE_RESPONSES,
+    EXPLAIN_BODY,
+    EXPLAIN_RESPONSES,
+    NAME_BODY,
+    NAME_RESPONSES,
+    SCENE_RESPONSES,
+    SOLVE_RESPONSES,
+)
 from shoal.serve.explain import explain
 from shoal.serve.naming import rename
 from shoal.serve.past import has_buckets
 from shoal.serve.refused import RefusedError, json_response
 from shoal.serve.rows import JSON, read_rows
 from shoal.serve.scene import Scene, brief, points_of
+from shoal.serve.scene_answers import SceneAnswers
 from shoal.serve.service import Service
 from shoal.serve.tokens import requires_write
+
+SHORT_BODY, LONG_ROW = 4096, 4 * 1024**2
+"""Bytes of a name, and of a row to be explained."""
 
 
 def add_scene(app: FastAPI, service: Service) -> None:
     """``/v1/models/{name}/scene``, ``choice``, ``solve``, ``explain`` and names of clusters."""
 
-    async def scene_for(name: str) -> Scene:
-        return await anyio.to_thread.run_sync(service.scenes.get, service.served(name))
+    answers_of = SceneAnswers(lambda served: _scene_as_data(service, service.scenes.get(served)))
 
-    @app.get("/v1/models/{name}/scene")
+    async def scene_for(name: str) -> Scene:
+        served = service.served(name)
+        held = service.scenes.held(served)
+        if held is None:
+            held = await service.at_leisure(lambda: service.scenes.get(served))
+        return held
+
+    @app.get("/v1/models/{name}/scene", summary="What the live page shows", responses=SCENE_RESPONSES)
     async def scene(name: str) -> Response:
         """Everything the live page shows of the newest version."""
-        held = await scene_for(name)
-        return json_response(await anyio.to_thread.run_sync(_scene_as_data, service, held))
+        served = service.served(name)
+        body = answers_of.fresh(served) or await service.at_leisure(lambda: answers_of.get(served))
+        return Response(body, media_type=JSON)
 
-    @app.get("/v1/models/{name}/choice")
+    @app.get("/v1/models/{name}/choice", summary="Which k?", responses=CHOICE_RESPONSES)
     async def choice(name: str) -> Response:
         """The criteria for the number of clusters."""
         held = await scene_for(name)
         return json_response(await service.at_leisure(lambda: service.which_k.choice(held)))
 
-    @app.get("/v1/models/{name}/solve")
+    @app.get("/v1/models/{name}/solve", summary="Another k", responses=SOLVE_RESPONSES)
     async def solve(name: str, k: Annotated[int, Query(ge=1, le=100)]) -> Response:
         """The clusters for another k, solved from the summary."""
         held = await scene_for(name)
         return json_response(await service.at_leisure(lambda: service.which_k.solve(held, k)))
 
-    @app.post("/v1/models/{name}/explain")
+    @app.post(
+        "/v1/models/{name}/explain",
+        summary="One row, explained",
+        responses=EXPLAIN_RESPONSES,
+        openapi_extra=EXPLAIN_BODY,
+    )
     async def explain_row(request: Request, name: str) -> Response:
         """Where one row or text falls, and why."""
         held = await scene_for(name)
@@ -60,23 +85,26 @@ def add_scene(app: FastAPI, service: Service) -> None:
             return explain(held, vectors[0], text)
 
         async with service.waiting.place() as place:
-            given = await read_body(request, service.settings, place)
+            given = await read_body(request, service.settings, place, most=LONG_ROW)
             return json_response(await anyio.to_thread.run_sync(answer, given))
 
     @app.put(
         "/v1/models/{name}/clusters/{cluster}/name",
+        summary="Name a cluster",
+        responses=NAME_RESPONSES,
+        openapi_extra=NAME_BODY,
         dependencies=[Depends(requires_write(service))],
     )
     async def name_cluster(request: Request, name: str, cluster: int) -> Response:
         """Name a cluster; null takes the name away."""
         served = service.served(name)
         content_type(request, (JSON,))
-        wanted = _name_of(await read_body(request, service.settings))
+        wanted = _name_of(await read_body(request, service.settings, most=SHORT_BODY))
         if cluster not in served.shown_ids.tolist():
             raise RefusedError(404, f"there is no cluster {cluster}", remedy="GET clusters lists them")
         given = await anyio.to_thread.run_sync(rename, served, cluster, wanted)
         await anyio.to_thread.run_sync(service.models.refresh)
-        service.feed.tell("name", name, {"model": name, "cluster": cluster, "name": given})
+        service.feed.tell("name", served.name, {"cluster": cluster, "name": given})
         return json_response({"id": cluster, "name": given})
 
 

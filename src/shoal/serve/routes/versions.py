@@ -12,7 +12,7 @@ from shoal.model.aliases import aliases
 from shoal.serve.described import BOOLEAN, INTEGER, TEXT, answers, array, record
 from shoal.serve.refused import json_response
 from shoal.serve.service import Service
-from shoal.serve.version_cache import folder_of, version_cards
+from shoal.serve.version_cache import VersionCard, folder_of, version_cards
 
 _VERSIONS = record(
     model=TEXT,
@@ -45,9 +45,12 @@ def add_versions(app: FastAPI, service: Service) -> None:
         A model's address is its name, for the newest, or `name@12`, or `name@alias`.
         """
         served = cache.newest(name.partition("@")[0])
-        folder = folder_of(served)
-        cards = await anyio.to_thread.run_sync(version_cards, folder)
-        named = aliases(folder)
+
+        def look() -> tuple[list[VersionCard], dict[str, int]]:
+            folder = folder_of(served)
+            return version_cards(folder), aliases(folder)
+
+        cards, named = await anyio.to_thread.run_sync(look)
         return json_response(
             {
                 "model": served.name,
