@@ -170,8 +170,11 @@ def _servers(folder: Path, X: np.ndarray) -> Iterator[dict[str, str]]:
                               "--env-manager", "local", "-p", "8943", "-h", "127.0.0.1", "-w", "1"]  # fmt: skip
     ready = {"shoal": 8941, "plain": 8942, "mlflow": 8943}
     path = {"shoal": "/health/live", "plain": "/openapi.json", "mlflow": "/ping"}
+    tools = f"{Path(mlflow).parent}:" if mlflow else ""
+    env = os.environ | {"PATH": tools + os.environ["PATH"]}
     running = [
-        subprocess.Popen(c, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for c in commands.values()
+        subprocess.Popen(c, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        for c in commands.values()
     ]
     try:
         for name in commands:

@@ -47,7 +47,7 @@ _SAVE = """
 import sys, numpy as np, mlflow.sklearn
 sys.path.insert(0, sys.argv[3])
 from benchmarks.serve_peer import sklearn_model
-mlflow.sklearn.save_model(sklearn_model(np.load(sys.argv[1])), sys.argv[2])
+mlflow.sklearn.save_model(sklearn_model(np.load(sys.argv[1]).astype(float)), sys.argv[2])
 """
 
 

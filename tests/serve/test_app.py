@@ -407,17 +407,13 @@ def test_metrics_count_outlier_scores_as_prometheus_does():
     assert float(total[1]) == pytest.approx(scores.sum())
 
 
-def test_metrics_know_a_few_kinds_of_changes_and_how_a_stream_does():
+def test_metrics_know_a_few_kinds_of_changes():
     metrics = Metrics()
     for kind in ("born", "born", "split", "something new", "and another"):
         metrics.changed("m", kind)
-    metrics.stream("m", state_bytes=4096)
-    metrics.stream("m", lag_seconds=1.5)
     text = metrics.text(Models({})).decode()
     assert 'shoal_cluster_events_total{kind="born",model="m"} 2.0' in text
     assert 'shoal_cluster_events_total{kind="other",model="m"} 2.0' in text
-    assert 'shoal_state_bytes{model="m"} 4096.0' in text
-    assert 'shoal_lag_seconds{model="m"} 1.5' in text
 
 
 def test_a_csv_header_without_end_is_refused_before_it_is_parsed(houses, monkeypatch):

@@ -19,7 +19,6 @@ import typer
 
 from shoal.cli.console import err
 from shoal.cli.options import parse_bytes
-from shoal.engines.stream.checkpoint import LOCK
 from shoal.errors import BadInputError, ShoalError
 from shoal.serve.models import Models
 from shoal.serve.settings import Settings
@@ -179,9 +178,8 @@ def _learn(models: list[Path], settings: Settings, options: str, stack: ExitStac
         given = shlex.split(options)
     except ValueError as error:
         raise BadInputError(f"--learn {options!r}: {error}", remedy="close the quotes") from error
-    child = start_learning(state, settings.inbox, given)
+    child = start_learning(state, settings.inbox, given, waits=True)
     stack.callback(child.stop)
-    child.check_options(state / LOCK)
     return child
 
 

@@ -14,7 +14,7 @@ from shoal.errors import BadInputError, Rejects, ShoalError
 from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import Assignment
 from shoal.sagemaker.artefact import read_artefact
-from shoal.sagemaker.requests import PLACE, Rows, read_request
+from shoal.sagemaker.requests import PLACE, Hold, Rows, read_request
 from shoal.sagemaker.responses import write_answer
 from shoal.serve.columns import Wanted, bare_width, batch_of, wanted_columns
 from shoal.serve.models import Served
@@ -54,9 +54,9 @@ class Answering:
         """Numbers of a row."""
         return bare_width(self.columns)
 
-    def read(self, kind: str, body: bytes) -> Rows:
-        """The vectors of a request; errors as :func:`read_request`."""
-        rows = read_request(kind, body, self.width)
+    def read(self, kind: str, body: bytes, hold: Hold | None = None) -> Rows:
+        """The vectors of a request; parameters and errors as of :func:`read_request`."""
+        rows = read_request(kind, body, self.width, hold)
         if self.served.recipe is not None:
             return Rows(self._prepared(self.served.recipe, rows.matrix), rows.marks)
         if self.served.model.metric == "cosine" and not (some := rows.matrix.any(axis=1)).all():

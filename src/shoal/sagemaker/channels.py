@@ -9,14 +9,11 @@ files those whose number plus the file's is i, i + h, ... With ``ShardedByS3Key`
 from __future__ import annotations
 
 import io
-import os
-import select
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +21,8 @@ import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
-from shoal.sagemaker.tree import CSV, RECORDIO, ChannelSettings, Hosts, Tree
+from shoal.sagemaker.named_pipe import NamedPipe
+from shoal.sagemaker.tree import CSV, RECORDIO, ChannelSettings, Hosts, Tree, is_hidden
 from shoal.sources.coerce import coerce_text
 from shoal.sources.files import FileSource
 from shoal.sources.locate import Located
@@ -32,9 +30,9 @@ from shoal.sources.options import ReadOptions
 from shoal.sources.streams import ReplayInput
 
 FORMATS = {RECORDIO: "recordio", CSV: "csv"}
-FIFO_PATIENCE = 60.0
-"""Seconds a named pipe may take to appear."""
 FINISHED = -1
+WIDEST = 1 << 18
+"""Numbers in a row: a few bytes may stand for a sparse row of any width, and summaries hold hundreds of them."""
 SHARE_ROWS = 1 << 18
 """Rows of a file that are summarised by themselves; never depends on hosts, so that neither does the model."""
 LABELS = "features are numbers; text/csv;label_size=1 leaves out the first column, label_size=0 none"
@@ -55,6 +53,11 @@ class Rows(NamedTuple):
     """Number of the share in the file."""
     upto: int
     """Rows of the file that are dealt with after this batch; -1: all."""
+
+    @property
+    def name(self) -> str:
+        """Of the file, as people write it."""
+        return self.file.rpartition("#")[0]
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,32 @@ class Channel:
 
     def files(self) -> list[Located]:
         """The files of the folder in order of name, nested ones too; none that is hidden, a marker or empty."""
-        folder, found = self.tree.folder(self.settings.name), []
-        local = pafs.LocalFileSystem()
-        for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
-            name = path.relative_to(folder)
-            if any(part.startswith((".", "_")) for part in name.parts) or not path.is_file():
-                continue
-            if size := path.stat().st_size:
-                shown = f"{self.settings.name}/{name.as_posix()}"
-                found.append(Located(shown, str(path.absolute()), local, size))
+        local, found = pafs.LocalFileSystem(), []
+        for name, path in self._objects():
+            if not is_hidden(name) and (size := path.stat().st_size):
+                found.append(Located(f"{self.settings.name}/{name}", str(path.absolute()), local, size))
         return found
+
+    def left_out(self) -> list[str]:
+        """Names of files that are taken for markers of other tools, and not read."""
+        return [name for name, _ in self._objects() if is_hidden(name)]
+
+    def head(self) -> tuple[int, str] | None:
+        """Features in a row of the first file, and its name; None in Pipe mode, or where there is no file.
+
+        Raises
+        ------
+        BadInputError : it cannot be read.
+        """
+        files = [] if self.is_pipe else self.files()
+        if not files:
+            return None
+        return width_of(*self._opened(files[0])), files[0].origin
+
+    def _objects(self) -> list[tuple[str, Path]]:
+        folder = self.tree.folder(self.settings.name)
+        found = ((p.relative_to(folder).as_posix(), p) for p in folder.rglob("*"))
+        return sorted((name, path) for name, path in found if path.is_file())
 
     def rows(self, epoch: int = 0, done: Mapping[str, int] | None = None) -> Iterator[Rows]:
         """One read of this host's share; after the last rows of a file an empty batch says so.
@@ -151,6 +170,13 @@ class Channel:
 
     def _opened(self, located: Located) -> tuple[FileSource, list[str]]:
         """A source, and its columns that are features."""
+        source, names = self._source(located)
+        if (width := width_of(source, names)) > WIDEST:
+            text = f"a row has {width:,} features, more than {WIDEST:,}"
+            raise BadInputError(text, place=located.origin, remedy="choose or hash features")
+        return source, names
+
+    def _source(self, located: Located) -> tuple[FileSource, list[str]]:
         kind = FORMATS[self.settings.content_type]
         given = self.settings.parameters or {}
         options = ReadOptions(format=kind, batch_rows=self.batch_rows)
@@ -168,7 +194,8 @@ class Channel:
                 raise BadInputError("no column but the label", place=located.origin, remedy=LABELS)
             return source, names
         source = FileSource([located], options)
-        return source, [name for name in source.schema().names if name != "label"]
+        names = [name for name in source.schema().names if name != "label"]
+        return source, names
 
     def _fifo(self, epoch: int) -> Located:
         path = self.tree.fifo(self.settings.name, epoch)
@@ -180,51 +207,10 @@ class Channel:
         return located.stdin is not None and not located.head()
 
 
-class NamedPipe(io.RawIOBase):
-    """A named pipe that may not be there yet, and whose end comes early when the job is to stop.
-
-    Raises
-    ------
-    BadInputError : it does not appear within a minute.
-    """
-
-    def __init__(self, path: Path, stop: threading.Event, patience: float = FIFO_PATIENCE) -> None:
-        super().__init__()
-        self._stop, self._handle = stop, -1
-        end = time.monotonic() + patience
-        while not stop.is_set() and self._handle < 0:
-            try:
-                # without waiting for the writer: poll does that, and looks up from time to time
-                self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            except FileNotFoundError as error:
-                if time.monotonic() > end:
-                    raise BadInputError(
-                        f"the named pipe did not appear within {patience:g} s", place=str(path)
-                    ) from error
-                time.sleep(0.05)
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Bytes read; 0 at the end, or when the job is to stop."""
-        poll = select.poll()
-        if self._handle >= 0:
-            poll.register(self._handle, select.POLLIN)
-        while self._handle >= 0 and not self._stop.is_set():
-            if poll.poll(200):  # milliseconds
-                data = os.read(self._handle, len(buffer))
-                buffer[: len(data)] = data
-                return len(data)
-        return 0
-
-    def close(self) -> None:
-        """Close the pipe; its writer learns of it."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
-        super().close()
+def width_of(source: FileSource, names: list[str]) -> int:
+    """Numbers in a row of these columns, of which some are vectors."""
+    types = [source.schema().field(name).type for name in names]
+    return sum(t.list_size if pa.types.is_fixed_size_list(t) else 1 for t in types)
 
 
 def vectors(table: pa.RecordBatch, origin: str, numbers: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from shoal.errors import DamagedFileError, NewerFormatError, ShoalError
 from shoal.model.durable import replace_durably
-from shoal.sagemaker.intake import Intake
+from shoal.sagemaker.intake import Intake, check_same
 from shoal.summary import wire
 from shoal.summary.coreset import Coreset
 
@@ -17,8 +17,8 @@ KIND = "training-checkpoint"
 STALE = "empty the checkpoint folder to start afresh"
 
 
-def save_checkpoint(intake: Intake, folder: Path, host: str) -> None:
-    """Replace the host's checkpoint in one step.
+def save_checkpoint(intake: Intake, folder: Path, host: str, read_as: str = "") -> None:
+    """Replace the host's checkpoint in one step; ``read_as`` says which columns were read.
 
     >>> import tempfile
     >>> from shoal.sagemaker.channels import Rows
@@ -29,7 +29,8 @@ def save_checkpoint(intake: Intake, folder: Path, host: str) -> None:
     (True, 2, {'a': 2})
     """
     meta: dict[str, Any] = {"done": intake.done, "rows": intake.rows, "share": intake.share}
-    meta |= {"hosts": intake.hosts, "start": intake.start}
+    meta |= {"hosts": intake.hosts, "start": intake.start, "read_as": read_as}
+    meta |= {"width": intake.width, "first": intake.first}
     parts = {"closed": _bytes(intake.settled())}
     if intake.open is not None:
         parts["open"] = _bytes(intake.open)
@@ -37,7 +38,7 @@ def save_checkpoint(intake: Intake, folder: Path, host: str) -> None:
     replace_durably(_path(folder, host), wire.pack(KIND, meta, parts))
 
 
-def load_checkpoint(intake: Intake, folder: Path, host: str) -> bool:
+def load_checkpoint(intake: Intake, folder: Path, host: str, read_as: str = "") -> bool:
     """Put an empty intake where the host's checkpoint was, if there is one; answers whether.
 
     Raises
@@ -55,12 +56,21 @@ def load_checkpoint(intake: Intake, folder: Path, host: str) -> bool:
         summaries = {name: Coreset.from_bytes(content.tobytes()) for name, content in parts.items()}
         done = {str(file): int(rows) for file, rows in meta["done"].items()}
         rows, hosts, start, share = int(meta["rows"]), int(meta["hosts"]), float(meta["start"]), meta["share"]
-        closed = summaries["closed"]
+        closed, was_read_as = summaries["closed"], str(meta["read_as"])
+        width, first = int(meta["width"]), str(meta["first"])
     except NewerFormatError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(f"{path} cannot be read ({error}); {STALE}") from error
     _check(closed, hosts, intake)
+    if was_read_as != read_as:
+        raise ShoalError(
+            f"the checkpoint is of rows read as {was_read_as}, this job reads {read_as}; {STALE}"
+        )
+    if width and intake.width:
+        check_same((width, f"checkpoint {path.name}"), (intake.width, intake.first))
+    if width:
+        intake.width, intake.first = width, first
     intake.closed, intake.open, intake.share = [closed], summaries.get("open"), str(share)
     intake.done, intake.rows, intake.start = done, rows, start
     return True

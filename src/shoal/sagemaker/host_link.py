@@ -9,6 +9,7 @@ import struct
 from typing import Any, NamedTuple
 
 from shoal.errors import ShoalError
+from shoal.sagemaker.json_text import parsed_json
 
 MOST_TOLD, MOST_CONTENT = 16 << 20, 2 << 30
 _HEAD = struct.Struct("<4sB3xIQ")
@@ -68,7 +69,7 @@ class Link:
         if magic != _MAGIC or n_told > most_told or n_content > most_content:
             raise self._stranger()
         try:
-            told = json.loads(bytes(self._exactly(n_told)))
+            told = parsed_json(bytes(self._exactly(n_told)))
         except ValueError as error:
             raise self._stranger() from error
         if not isinstance(told, dict):
@@ -80,6 +81,22 @@ class Link:
     def is_ready(self, seconds: float = 0.0) -> bool:
         """Whether something came, the end of the connection included."""
         return bool(select.select([self.connection], [], [], seconds)[0])
+
+    def has_come(self, most_told: int) -> bool:
+        """Whether :meth:`receive` would not wait: a whole message without content is there, or what is none."""
+        if not self.is_ready():
+            return False
+        try:
+            seen = self.connection.recv(_HEAD.size + most_told, socket.MSG_PEEK)
+        except OSError as error:
+            raise self._lost(error) from error
+        if not seen:
+            return True
+        if len(seen) < _HEAD.size:
+            return False
+        magic, _, n_told, n_content = _HEAD.unpack_from(seen)
+        is_good = magic == _MAGIC and n_told <= most_told and n_content == 0
+        return not is_good or len(seen) >= _HEAD.size + n_told
 
     def check(self) -> None:
         """Raises :class:`HostLostError` if the host is gone or has failed; takes no other message."""

@@ -11,19 +11,30 @@ import hmac
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.host_link import FAILED, HostLostError, Link, Message
-from shoal.sagemaker.tree import Hosts
+from shoal.sagemaker.tree import Hosts, seconds_of
 
 PORT = 9000
-PATIENCE = 120.0
+PATIENCE = 60.0
 """Seconds that hosts may start apart."""
+GREETING = 5.0
+"""Seconds in which who comes must have said who it is."""
+CONNECTING = 2.0
+LOOK_AGAIN = 0.05
 MOST_HELLO = 4096
+MOST_VISITORS = 64
+"""Connections that may be about to say who they are; the oldest make room."""
 T = TypeVar("T")
+
+
+class StoppedError(ShoalError):
+    """The job is to end before its hosts have met."""
 
 
 class Group:
@@ -104,30 +115,34 @@ class Group:
         return link.receive()
 
 
-def join(hosts: Hosts, job: str, *, patience: float | None = None) -> Group:
+def join(
+    hosts: Hosts, job: str, *, patience: float | None = None, stop: threading.Event | None = None
+) -> Group:
     """Meet the other hosts of a job.
 
     Parameters
     ----------
     hosts : of the job; the first listens on port 9000, the others come to it.
     job : name of the job, from which hosts know each other: against mix-ups, as it is no secret.
-    patience : seconds to wait for the others; default: ``SHOAL_HOSTS_PATIENCE``, else 120.
+    patience : seconds to wait for the others; default: ``SHOAL_HOSTS_PATIENCE``, else 60.
+    stop : ends the waiting when it is set.
 
     ``SHOAL_HOSTS="algo-1=10.0.0.7:9001,..."`` says where hosts are that have no such names.
 
     Raises
     ------
     HostLostError : they did not all come in time.
+    StoppedError : the job is to end.
     """
     if patience is None:
-        patience = float(os.environ.get("SHOAL_HOSTS_PATIENCE") or PATIENCE)
+        patience = seconds_of("SHOAL_HOSTS_PATIENCE", PATIENCE)
     if len(hosts.names) == 1:
         return Group(hosts, {})
-    end = time.monotonic() + patience
+    token, meeting = token_of(job, hosts), _Meeting(patience, stop or threading.Event())
     if hosts.rank == 0:
-        return Group(hosts, _welcomed(hosts, token_of(job, hosts), end))
+        return Group(hosts, _welcomed(hosts, token, meeting))
     first = hosts.names[0]
-    return Group(hosts, {first: _retrying(lambda: _admitted(hosts, token_of(job, hosts)), end, first)})
+    return Group(hosts, {first: meeting.retried(lambda: _admitted(hosts, token, meeting), first)})
 
 
 def token_of(job: str, hosts: Hosts) -> str:
@@ -148,63 +163,110 @@ def address_of(host: str) -> tuple[str, int]:
     return host, PORT
 
 
-def _welcomed(hosts: Hosts, token: str, end: float) -> dict[str, Link]:
-    listening = _retrying(lambda: socket.create_server(address_of(hosts.names[0])), end, hosts.names[0])
+def _welcomed(hosts: Hosts, token: str, meeting: _Meeting) -> dict[str, Link]:
+    listening = meeting.retried(lambda: socket.create_server(address_of(hosts.names[0])), hosts.names[0])
     links: dict[str, Link] = {}
+    visitors: list[_Visitor] = []
     with listening:
+        listening.setblocking(False)
         while missing := [name for name in hosts.names[1:] if name not in links]:
-            listening.settimeout(max(min(end - time.monotonic(), 1.0), 0.01))
+            meeting.wait(f"host {', '.join(missing)} did not come")
             for link in links.values():
                 link.check()
-            try:
-                connection = listening.accept()[0]
-            except TimeoutError as error:
-                if time.monotonic() > end:
-                    raise HostLostError(f"AlgorithmError: host {', '.join(missing)} did not come") from error
-                continue
-            greeted = _greeted(connection, missing, token)
-            if greeted is not None:
-                links[greeted.host] = greeted
+            visitors += _arrived(listening)
+            for visitor in visitors[:-MOST_VISITORS]:
+                visitor.link.connection.close()
+            visitors = [v for v in visitors[-MOST_VISITORS:] if not _has_left(v, links, missing, token)]
+    for visitor in visitors:
+        visitor.link.connection.close()
     return {name: links[name] for name in hosts.names[1:]}
 
 
-def _greeted(connection: socket.socket, missing: list[str], token: str) -> Link | None:
-    """The link to a host that has shown who it is; strangers are sent away."""
-    link = Link(connection, "a stranger")
-    connection.settimeout(5)
+class _Visitor(NamedTuple):
+    """A connection that has not yet shown who it is, and when it must have."""
+
+    link: Link
+    end: float
+
+
+def _arrived(listening: socket.socket) -> Iterator[_Visitor]:
+    """Those who came since the last look."""
+    for _ in range(MOST_VISITORS):
+        try:
+            connection = listening.accept()[0]
+        except OSError:  # nobody, or one that is gone already
+            return
+        yield _Visitor(Link(connection, "a stranger"), time.monotonic() + GREETING)
+
+
+def _has_left(visitor: _Visitor, links: dict[str, Link], missing: list[str], token: str) -> bool:
+    """Whether a visitor needs no more attention: it became a link, or was sent away. Never waits."""
+    link = visitor.link
     try:
-        told = link.receive(MOST_HELLO, 0).told
-        if (
-            hmac.compare_digest(str(told.get("token", "")).encode(), token.encode())
-            and told.get("host") in missing
-        ):
-            link.send({"welcome": True})
-            return Link(connection, str(told["host"]))
+        if not link.has_come(MOST_HELLO):
+            if time.monotonic() < visitor.end:
+                return False
+        else:
+            told = link.receive(MOST_HELLO, 0).told
+            shown, name = str(told.get("token", "")), told.get("host")
+            if (
+                hmac.compare_digest(shown.encode(errors="replace"), token.encode())
+                and name in missing
+                and name not in links
+            ):
+                link.send({"welcome": True})
+                link.host = str(name)
+                links[link.host] = link
+                return True
     except ShoalError:
         pass
-    connection.close()
-    return None
+    link.connection.close()
+    return True
 
 
-def _admitted(hosts: Hosts, token: str) -> Link:
-    connection = socket.create_connection(address_of(hosts.names[0]), timeout=5)
-    link = Link(connection, hosts.names[0])
+def _admitted(hosts: Hosts, token: str, meeting: _Meeting) -> Link:
+    first = hosts.names[0]
+    link = Link(socket.create_connection(address_of(first), timeout=CONNECTING), first)
+    end = time.monotonic() + 2 * GREETING
     try:
-        connection.settimeout(10)
         link.send({"host": hosts.current, "token": token})
+        while not link.has_come(MOST_HELLO):
+            if time.monotonic() > end:
+                raise ConnectionError("it listens, and does not answer")
+            meeting.wait(f"host {first} does not answer")
         link.receive(MOST_HELLO, 0)
     except ShoalError as error:
-        connection.close()
+        link.connection.close()
+        if isinstance(error, StoppedError):
+            raise
         raise ConnectionError(str(error)) from error
-    return Link(connection, hosts.names[0])
+    except OSError:
+        link.connection.close()
+        raise
+    return link
 
 
-def _retrying(attempt: Callable[[], T], end: float, host: str) -> T:
-    """Names may need a while until they resolve, and the first host until it listens."""
-    while True:
-        try:
-            return attempt()
-        except OSError as error:
-            if time.monotonic() > end:
-                raise HostLostError(f"AlgorithmError: host {host} cannot be reached ({error})") from error
-            time.sleep(0.2)
+class _Meeting:
+    """How long hosts wait for each other."""
+
+    def __init__(self, patience: float, stop: threading.Event) -> None:
+        self._end, self._stop = time.monotonic() + patience, stop
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self._end
+
+    def wait(self, problem: str) -> None:
+        """A moment; raises :class:`HostLostError` after the last, and :class:`StoppedError` if the job is to end."""
+        if self._stop.wait(LOOK_AGAIN):
+            raise StoppedError("stopped by SIGTERM before the hosts had met")
+        if self.is_over:
+            raise HostLostError(f"AlgorithmError: {problem}")
+
+    def retried(self, attempt: Callable[[], T], host: str) -> T:
+        """Names may need a while until they resolve, and the first host until it listens."""
+        while True:
+            try:
+                return attempt()
+            except OSError as error:
+                self.wait(f"host {host} cannot be reached ({error})")

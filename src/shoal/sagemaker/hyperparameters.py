@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from shoal.errors import ShoalError
+from shoal.sagemaker.json_text import parsed_json
 
 Init = Literal["random", "kmeans++"]
 Metrics = tuple[str, ...]
@@ -188,7 +189,7 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def _metrics(text: str) -> Metrics:
-    found = json.loads(text)
+    found = parsed_json(text)
     if not (isinstance(found, list) and found and all(m in ("msd", "ssd") for m in found)):
         raise ValueError(text)
     return tuple(dict.fromkeys(found))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from shoal.errors import BadInputError
 from shoal.sagemaker.channels import FINISHED, Rows
 from shoal.summary.coreset import Coreset
 
@@ -43,6 +44,10 @@ class Intake:
     """The file and number of that share."""
     done: dict[str, int] = field(default_factory=dict)
     """Rows dealt with by file, as :class:`shoal.sagemaker.channels.Rows` has it."""
+    width: int = 0
+    """Numbers in a row; 0: not known yet."""
+    first: str = ""
+    """Where they are as many: a file, or a channel."""
     rows: int = 0
     """Rows taken."""
     fresh: int = 0
@@ -53,13 +58,14 @@ class Intake:
 
         Raises
         ------
-        BadInputError : as :meth:`Coreset.update`.
+        BadInputError : rows of another width than those before; else as :meth:`Coreset.update`.
         """
         share = f"{rows.file}#{rows.share}"
         if self.open is not None and (share != self.share or rows.upto == FINISHED):
             self._close()
         n = len(rows.X)
         if n:
+            self._check_width(rows)
             if self.open is None:
                 self.open, self.share = self.new(), share
             forgets = self.open.half_life is not None
@@ -78,6 +84,11 @@ class Intake:
         self.closed = [merged(self.closed, self.new)]
         return self.closed[0]
 
+    def _check_width(self, rows: Rows) -> None:
+        if not self.width:
+            self.width, self.first = rows.X.shape[1], rows.name
+        check_same((rows.X.shape[1], rows.name), (self.width, self.first))
+
     def _close(self) -> None:
         if self.open is not None:
             self.closed.append(self.open)
@@ -85,6 +96,16 @@ class Intake:
         while len(self.closed) > 1 and _held(self.closed[-2]) <= 2 * _held(self.closed[-1]):
             last = self.closed.pop()
             self.closed[-1] = self.closed[-1].merge(last)
+
+
+def check_same(found: tuple[int, str], known: tuple[int, str]) -> None:
+    """Raises :class:`BadInputError` if rows of two places differ in width."""
+    if found[0] != known[0]:
+        raise BadInputError(
+            f"has {found[0]} features in a row, {known[1]} has {known[0]}",
+            place=found[1],
+            remedy="give all objects the same features",
+        )
 
 
 def merged(summaries: Iterable[Coreset], new: Callable[[], Coreset]) -> Coreset:

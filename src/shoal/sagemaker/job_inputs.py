@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -20,9 +22,11 @@ from shoal.sagemaker.remote_files import (
     objects_listed,
     objects_under,
     place_of,
+    starts_with,
 )
-from shoal.sagemaker.tree import CSV, Tree
+from shoal.sagemaker.tree import CSV, Tree, is_hidden
 
+GZIP = b"\x1f\x8b"
 LOOK_AGAIN = 0.02
 """Seconds between looks for a reader of a pipe."""
 
@@ -63,16 +67,30 @@ def lay_out(
     """
     folder = tree.folder(channel.name)
     folder.mkdir(parents=True, exist_ok=True)
-    for found in objects:
-        target = folder / found.name
-        gzipped = channel.packing == "Gzip"
+    gzipped = channel.packing == "Gzip"
+    names = _unpacked_names(objects) if gzipped else [found.name for found in objects]
+    for found, name in zip(objects, names, strict=True):
+        target = folder / name
         if channel.mode == "FastFile" and found.place.is_local and not gzipped:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(found.place.path)
             continue
-        if gzipped and target.suffix == ".gz":  # a reader would unpack it once more
-            target = target.with_suffix("")
         fetch(found, target, gzipped=gzipped, going=going)
+
+
+def _unpacked_names(objects: Sequence[RemoteObject]) -> list[str]:
+    """Names without ``.gz``, for which a reader would unpack a file once more; each only once."""
+    taken = {found.name for found in objects if not found.name.endswith(".gz")}
+    names = []
+    for found in objects:
+        name = plain = found.name.removesuffix(".gz")
+        if plain != found.name:
+            again = itertools.count(1)
+            while name in taken:
+                name = f"{plain}.{next(again)}"
+            taken.add(name)
+        names.append(name)
+    return names
 
 
 @dataclass
@@ -136,16 +154,24 @@ class PipeFeeder:
             return handle
         return None
 
+    def left_out(self) -> list[str]:
+        """Names of objects that are markers of other tools: as in a folder, they are no data."""
+        return [found.name for found in self.objects if is_hidden(found.name)]
+
     def _send(self, handle: int) -> None:
         lines = self.channel.content_type.startswith(CSV)
         for found in self.objects:
-            if any(part.startswith((".", "_")) for part in found.name.split("/")):
-                continue  # such as markers of other tools: as in a folder, they are no data
-            last = b"\n"
-            with closing(Reading(found, gzipped=self.channel.packing == "Gzip")) as reading:
+            if is_hidden(found.name):
+                continue
+            # text is joined as text: a line end between two members of gzip would damage both
+            packed = self.channel.packing == "Gzip" or (lines and starts_with(found, GZIP))
+            last, head = b"\n", True
+            with closing(Reading(found, gzipped=packed)) as reading:
                 while data := reading.read():
+                    if lines and head:
+                        data = data.removeprefix(codecs.BOM_UTF8)  # inside a stream it would be data
                     _write(handle, data)
-                    last = data[-1:]
+                    last, head = data[-1:] or last, False
             if lines and last != b"\n":  # or the last row of this object would run into the next one's first
                 _write(handle, b"\n")
 

@@ -167,7 +167,12 @@ class _Run:
             for rank, tree in enumerate(self.trees):
                 share = dealt(objects, channel.spread, rank, len(self.trees))
                 if channel.mode == "Pipe":
-                    self.feeders.append(PipeFeeder(channel, share, tree))
+                    self.feeders.append(feeder := PipeFeeder(channel, share, tree))
+                    if hidden := feeder.left_out():
+                        text = (
+                            f"channel {channel.name}: not read, as names with . or _ in front are markers: "
+                        )
+                        self._line(host_names(len(self.trees))[rank], text + ", ".join(hidden[:5]))
                 else:
                     lay_out(channel, share, tree, self._going)
         if self.spec.checkpoints is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.hyperparameters import HyperparameterError, Hyperparameters
 from shoal.sagemaker.job_fields import USED, Fields
+from shoal.sagemaker.json_text import parsed_json
 from shoal.sagemaker.tree import MODES, RECORDIO, SPREADS, content_type
 
 DAY = 24 * 3600
@@ -127,7 +128,7 @@ class JobSpec:
 def read_document(path: Path) -> Any:
     """The JSON of a file; raises :class:`BadInputError` with the place of what is wrong."""
     try:
-        return json.loads(path.read_bytes())
+        return parsed_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BadInputError(f"cannot be read as JSON ({error})", place=str(path)) from error
 

@@ -14,6 +14,7 @@ from typing import Any
 from shoal.errors import DamagedFileError, ShoalError
 from shoal.model.durable import replace_durably
 from shoal.sagemaker.job_spec import NAME
+from shoal.sagemaker.json_text import parsed_json
 
 DEFAULT = Path("~/.shoal/jobs")
 RUNNING = "InProgress"
@@ -84,7 +85,7 @@ class JobStore:
             raise ShoalError(f"there is no job {name!r} in {self.folder}; the latest there: {known}")
         held = self._is_held(name)  # before the record is read: a job may end in between
         try:
-            record: Record = json.loads(path.read_bytes())
+            record: Record = parsed_json(path.read_bytes())
         except ValueError as error:
             raise DamagedFileError(f"{path}: {error}") from error
         if record.get("TrainingJobStatus") == RUNNING and not held:

@@ -67,11 +67,9 @@ class TuningSpec:
             problems = [text.replace("$.", f"$.{DEFINITION}.", 1) for text in error.problems]
             raise JobSpecError(problems) from error
         objective = _objective(_part(config, "HyperParameterTuningJobObjective", f"$.{CONFIG}"))
-        ks = ranges.get("k") or ((int(given["k"]),) if "k" in given else ())
-        default = (None,) if given.get("extra_center_factor", "auto") == "auto" else (
-            int(given["extra_center_factor"]),
-        )  # fmt: skip
-        factors = ranges.get("extra_center_factor") or default
+        asked = job.checked()
+        ks = ranges.get("k") or ((asked.k,) if "k" in given else ())
+        factors = ranges.get("extra_center_factor") or (asked.extra_center_factor,)
         return cls(job, ks, factors, objective, tuple(n for n in WITHOUT_EFFECT if n in ranges))
 
     @classmethod

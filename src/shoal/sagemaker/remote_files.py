@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 import zlib
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from shoal.errors import BadInputError, DamagedFileError
+from shoal.sagemaker.json_text import parsed_json
 from shoal.sources.remote import filesystem_of
 
 CHUNK = 1 << 20
@@ -176,7 +176,7 @@ def _entries(manifest: Place) -> list[Any]:
         raise BadInputError(f"the manifest {what}", place=manifest.shown, remedy=remedy)
     try:
         with manifest.filesystem.open_input_stream(manifest.path, compression=None) as stream:
-            entries = json.loads(stream.read())
+            entries = parsed_json(stream.read())
     except (ValueError, OSError) as error:
         raise BadInputError(f"is no manifest ({error})", place=manifest.shown, remedy=remedy) from error
     first = entries[0] if isinstance(entries, list) and entries else None
@@ -244,6 +244,12 @@ class Reading:
     def close(self) -> None:
         """End the reading."""
         self._raw.close()
+
+
+def starts_with(found: RemoteObject, head: bytes) -> bool:
+    """Whether these are the first bytes of an object; raises as :class:`Reading`."""
+    with closing(Reading(found)) as reading:
+        return reading.read(len(head)) == head
 
 
 def fetch(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +29,8 @@ _FORM = 'send {"features": [...]} or {"data": {"features": {"values": [...]}}} f
 _KEY_LIMIT = 1 << 63
 
 Mark = tuple[str | None, str | None]
+Hold = Callable[[int], None]
+"""Told of so many bytes before they are taken; raises where there is no room for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +43,14 @@ class Rows:
     """(n,) uid and metadata, where RecordIO records have any: their answers bear them too."""
 
 
-def read_request(kind: str, body: bytes, width: int) -> Rows:
+def read_request(kind: str, body: bytes, width: int, hold: Hold | None = None) -> Rows:
     """The rows of a body.
 
     Parameters
     ----------
     kind : content type, perhaps with parameters: one of :data:`KINDS`. Rows of ``text/csv`` have no header and no label.
     width : numbers a row must have.
+    hold : told of the bytes of the rows before they are made, unless they are about as many as those of the body.
 
     Raises
     ------
@@ -67,14 +69,15 @@ def read_request(kind: str, body: bytes, width: int) -> Rows:
     if int(parameters.get("label_size", 0)):
         raise BadInputError("rows to be labelled hold no label", place=PLACE, remedy="send label_size=0")
     if plain == RECORDIO:
-        rows = _from_recordio(body, width)
+        rows = _from_recordio(body, width, hold)
     elif plain == CSV:
         rows = Rows(_from_csv(body, width))
     elif plain == JSON:
-        rows = Rows(_from_instances(_instances(body), width))
+        rows = Rows(_from_instances(body, _instances(body), width, hold))
     else:
         lines = [line for line in body.split(b"\n") if line.strip()]
-        rows = Rows(_from_instances([_loads(line, _place(i)) for i, line in enumerate(lines)], width))
+        found = [_loads(line, _place(i)) for i, line in enumerate(lines)]
+        rows = Rows(_from_instances(body, found, width, hold))
     if not len(rows.matrix):
         raise BadInputError("holds no records", place=PLACE, remedy="send at least one")
     if not np.isfinite(rows.matrix).all():
@@ -88,14 +91,12 @@ def read_request(kind: str, body: bytes, width: int) -> Rows:
 def _from_csv(body: bytes, width: int) -> NDArray[np.float64]:
     # where this fails, reading slowly finds out which record it is
     try:
+        block = min(len(body) + 1, 2**31 - 1)
+        kinds = {f"f{j}": pa.float64() for j in range(width)}
         table = pa_csv.read_csv(
             io.BytesIO(body),
-            read_options=pa_csv.ReadOptions(
-                autogenerate_column_names=True, use_threads=False, block_size=min(len(body) + 1, 2**31 - 1)
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types={f"f{j}": pa.float64() for j in range(width)}, null_values=[]
-            ),
+            pa_csv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=block),
+            convert_options=pa_csv.ConvertOptions(column_types=kinds, null_values=[]),
         )
     except pa.ArrowException:
         return _from_lines(body, width)
@@ -117,7 +118,8 @@ def _from_lines(body: bytes, width: int) -> NDArray[np.float64]:
         _check_width(len(row), width, _place(i))
         for j, text in enumerate(row):
             try:
-                out[i, j] = float(text.replace("_", "?"))  # Python would read 1_0 as 10
+                # Python would read 1_0 as 10, and the digits of every script
+                out[i, j] = float(text.replace("_", "?") if text.isascii() else "?")
             except ValueError:
                 raise BadInputError(
                     f"not a number: {ascii(text)[:40]}",
@@ -137,19 +139,29 @@ def _instances(body: bytes) -> list[Any]:
     return found
 
 
-def _from_instances(instances: Sequence[Any], width: int) -> NDArray[np.float64]:
+def _from_instances(body: bytes, instances: Sequence[Any], width: int, hold: Hold | None) -> NDArray[Any]:
     found = [_features(one, i) for i, one in enumerate(instances)]
-    if all(type(one) is list and len(one) == width for one in found) and found:
+    # NumPy takes a truth value for a number where it stands among numbers
+    plain = b"true" not in body and b"false" not in body
+    if plain and all(type(one) is list and len(one) == width for one in found) and found:
         try:
             table = np.array(found)
         except ValueError:  # lists within lists
             table = np.empty(0, object)
         if table.ndim == 2 and table.dtype.kind in "iuf":
             return table.astype(np.float64)
-    if len(found) * width > SPARSE_NUMBERS:
-        raise _too_long()
-    rows = [_row(one, width, _place(i)) for i, one in enumerate(found)]
-    return np.stack(rows) if rows else np.empty((0, width))
+    out = _room_for(len(found), width, np.float64, hold)
+    for i, one in enumerate(found):
+        out[i] = _row(one, width, _place(i))
+    return out
+
+
+def _room_for(n: int, width: int, dtype: Any, hold: Hold | None) -> NDArray[Any]:
+    """(n, width) numbers to be filled, once it is sure that there may be so many."""
+    _check_count(n, width)
+    if hold is not None:
+        hold(n * width * np.dtype(dtype).itemsize)
+    return np.empty((n, width), dtype)
 
 
 def _features(instance: Any, i: int) -> Any:
@@ -172,7 +184,9 @@ def _row(features: Any, width: int, place: str) -> NDArray[np.float64]:
         shape = features.get("shape", [width])
         if not _are_indices(keys) or not _are_indices(shape):
             raise BadInputError("keys and shape are no lists of positions", place=place, remedy=_FORM)
-        return _dense(Tensor(values, np.array(keys, np.uint64), tuple(shape)), width, place)
+        tensor = Tensor(values, np.array(keys, np.uint64), tuple(shape))
+        _check_size(tensor, width, place)
+        return _dense(tensor, place)
     values = _numbers(features, place)
     _check_width(len(values), width, place)
     return values
@@ -198,9 +212,9 @@ def _are_indices(values: Any) -> bool:
     return isinstance(values, list) and all(type(v) is int and 0 <= v < _KEY_LIMIT for v in values)
 
 
-def _from_recordio(body: bytes, width: int) -> Rows:
+def _from_recordio(body: bytes, width: int, hold: Hold | None) -> Rows:
     data = StreamedBytes(iter((body, b"")).__next__)
-    rows: list[NDArray[Any]] = []
+    rows: list[tuple[Tensor, str]] = []
     marks: list[Mark] = []
     at = 0
     while True:
@@ -219,15 +233,17 @@ def _from_recordio(body: bytes, width: int) -> Rows:
             raise BadInputError(
                 f"has no numbers named {VALUES!r}", place=place, remedy="write them as the SDK does"
             )
-        rows.append(_dense(values, width, place))
-        if len(values.keys) and len(rows) * width > SPARSE_NUMBERS:
-            raise _too_long()
+        _check_size(values, width, place)
+        rows.append((values, place))
+        _check_count(len(rows), width)
         marks.append((record.uid, record.metadata))
         at = frame.end
-    matrix = np.stack(rows) if rows else np.empty((0, width))
+    single = all(tensor.values.dtype == np.float32 for tensor, _ in rows)
+    matrix = _room_for(len(rows), width, np.float32 if single else np.float64, hold)
+    for i, (tensor, place) in enumerate(rows):
+        matrix[i] = _dense(tensor, place)
     told = any(uid is not None or metadata is not None for uid, metadata in marks)
-    wide = matrix if matrix.dtype == np.float32 else matrix.astype(np.float64)
-    return Rows(wide, tuple(marks) if told else None)
+    return Rows(matrix, tuple(marks) if told else None)
 
 
 def _by_template(body: bytes, first: Record, width: int) -> NDArray[Any] | None:
@@ -243,15 +259,20 @@ def _by_template(body: bytes, first: Record, width: int) -> NDArray[Any] | None:
     return template.take(body, len(body) // template.stride)[0]
 
 
-def _dense(tensor: Tensor, width: int, place: str) -> NDArray[Any]:
-    sparse = bool(len(tensor.keys)) or (not len(tensor.values) and bool(tensor.shape))
-    _check_width(math.prod(tensor.shape) if sparse and tensor.shape else len(tensor.values), width, place)
+def _check_size(tensor: Tensor, width: int, place: str) -> None:
+    try:
+        size = tensor.size if tensor.is_sparse else len(tensor.values)
+    except BadInputError as error:
+        raise BadInputError(error.problem, place=place, remedy="send the shape of the row") from None
+    _check_width(size, width, place)
+
+
+def _dense(tensor: Tensor, place: str) -> NDArray[Any]:
     try:
         return tensor.dense()
     except BadInputError as error:
-        raise BadInputError(
-            error.problem, place=place, remedy="give a key for each value, and the shape"
-        ) from None
+        remedy = "give a key for each value, and the shape"
+        raise BadInputError(error.problem, place=place, remedy=remedy) from None
 
 
 def _loads(text: bytes, place: str) -> Any:
@@ -268,10 +289,10 @@ def _check_width(found: int, width: int, place: str) -> None:
         )
 
 
-def _too_long() -> BadInputError:
-    return BadInputError(
-        f"unpacks to more than {SPARSE_NUMBERS} numbers", place=PLACE, remedy="send fewer records at a time"
-    )
+def _check_count(n: int, width: int) -> None:
+    if n * width > SPARSE_NUMBERS:
+        problem = f"unpacks to more than {SPARSE_NUMBERS} numbers"
+        raise BadInputError(problem, place=PLACE, remedy="send fewer records at a time")
 
 
 def _place(i: int) -> str:

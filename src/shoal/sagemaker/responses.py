@@ -74,17 +74,20 @@ def chosen_answer(accept: str, default: str) -> str | None:
     if not accept.strip():
         return default
     wishes = []
-    for part in accept.lower().split(","):
+    for i, part in enumerate(accept.lower().split(",")):
         kind, *parameters = (p.strip() for p in part.split(";"))
-        wishes.append((_quality(parameters), kind))
-    for quality, kind in sorted(wishes, key=lambda wish: -wish[0]):  # equal ones stay in order
-        if quality <= 0:
-            break
-        if kind in KINDS:
-            return kind
-        if kind == "*/*" or (kind.endswith("/*") and default.startswith(kind[:-1])):
-            return default
-    return None
+        wishes.append((kind.count("*"), i, _quality(parameters), kind))
+    rated = []
+    for kind in (default, *KINDS):
+        # the wish that names a format most closely is the one that counts for it
+        meant = min((wish for wish in wishes if _meets(kind, wish[-1])), default=None)
+        if meant is not None and meant[2] > 0:
+            rated.append((-meant[2], meant[1], len(rated), kind))
+    return min(rated)[-1] if rated else None
+
+
+def _meets(kind: str, wish: str) -> bool:
+    return wish in (kind, "*/*") or (wish.endswith("/*") and kind.startswith(wish[:-1]))
 
 
 def checked_answer(accept: str) -> str:
@@ -100,9 +103,10 @@ def _quality(parameters: Sequence[str]) -> float:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
             try:
-                return float(value)
+                number = float(value)
             except ValueError:
                 return 0.0
+            return number if 0 <= number <= 1 else 0.0
     return 1.0
 
 

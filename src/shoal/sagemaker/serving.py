@@ -19,12 +19,12 @@ from starlette.responses import Response
 from shoal.errors import BadInputError, ShoalError
 from shoal.model.release import release
 from shoal.sagemaker.answering import Answering
-from shoal.sagemaker.requests import JSON, KINDS
+from shoal.sagemaker.requests import JSON, KINDS, Rows
 from shoal.sagemaker.responses import checked_answer, chosen_answer
 from shoal.sagemaker.tree import CSV
 from shoal.serve.access_log import noted_of
 from shoal.serve.batcher import Batcher
-from shoal.serve.body import Waiting, content_type, read_body
+from shoal.serve.body import Place, Waiting, content_type, read_body
 from shoal.serve.guard import Guard
 from shoal.serve.metrics import Metrics
 from shoal.serve.refused import RefusedError, add_errors, error_response, json_response
@@ -35,6 +35,8 @@ CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 _UNLIMITED = 2**31 - 1
 _SMALL = 16_384
 """Bytes of a body that are read sooner than another thread would begin with them."""
+_LITTLE = 1 << 20
+"""Bytes of rows that are unpacked without another thread."""
 _TOO_BUSY = 429
 
 T = TypeVar("T")
@@ -108,7 +110,7 @@ def serving_app(
         kind, accept = _kind(request), _accept(request, options.accept)
         async with waiting.place() as place:
             body = await read_body(request, settings, place)
-            rows = await _done(len(body) <= _SMALL, lambda: answering.read(kind, body))
+            rows = await _read(answering, kind, body, place)
             noted_of(request).rows = len(rows.matrix)
             found = await batcher.assign(answering.served, rows.matrix)
             written = await _done(len(body) <= _SMALL, lambda: answering.written(rows, found, accept))
@@ -197,6 +199,38 @@ def _echoed(request: Request, response: Response) -> Response:
     if (custom := request.headers.get(CUSTOM)) is not None:
         response.headers[CUSTOM] = custom
     return response
+
+
+class _LargeError(Exception):
+    """A short body that stands for many numbers."""
+
+
+async def _read(answering: Answering, kind: str, body: bytes, place: Place) -> Rows:
+    """The rows of a body, which takes room at its place for what it unpacks to."""
+    left = False
+
+    def take(size: int) -> None:
+        if left:  # nobody waits for the rows any more, and the place is given up
+            raise _LargeError
+        place.hold(size)
+
+    def here(size: int) -> None:
+        if size > _LITTLE:
+            raise _LargeError
+        take(size)
+
+    try:
+        if len(body) <= _SMALL:
+            return answering.read(kind, body, here)
+    except _LargeError:
+        pass
+    try:
+        # the count of what is held belongs to the event loop
+        return await _done(
+            False, lambda: answering.read(kind, body, lambda size: anyio.from_thread.run_sync(take, size))
+        )
+    finally:
+        left = True
 
 
 async def _done(here: bool, work: Callable[[], T]) -> T:

@@ -10,30 +10,26 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import BadInputError, ShoalError
-from shoal.model.build import build_model
-from shoal.model.cluster_model import ClusterModel, Provenance
-from shoal.model.identity import follow
-from shoal.model.release import release
 from shoal.sagemaker.artefact import Artefact, write_artefact
-from shoal.sagemaker.earlier import check_fits, earlier_model, start_of
+from shoal.sagemaker.earlier import CHANNEL, check_fits, earlier_model, start_of
 from shoal.sagemaker.failure import reason_of, write_failure
 from shoal.sagemaker.host_link import Message
-from shoal.sagemaker.hosts import Group, join
+from shoal.sagemaker.hosts import Group, StoppedError, join
 from shoal.sagemaker.hyperparameters import Hyperparameters
-from shoal.sagemaker.intake import Intake, merged
+from shoal.sagemaker.intake import Intake, check_same, merged
+from shoal.sagemaker.outcome import model_of, tell_train_loss
 from shoal.sagemaker.quality_log import QualityLog
-from shoal.sagemaker.share import Share
+from shoal.sagemaker.share import Share, no_test_rows
 from shoal.sagemaker.solving import ExactPass, measured, points_of, solve_points
 from shoal.sagemaker.tree import CSV, ChannelSettings, Hosts, Tree
 from shoal.summary.coreset import Coreset
-from shoal.summary.protocol import WeightedPoints
 
 MOST_NAMES = 1000
 """Names of files that a model remembers from each host."""
@@ -53,14 +49,17 @@ def train(root: str | os.PathLike[str] | None = None) -> int:
     group: Group | None = None
     try:
         with _stopping(stop):
+            tree.failure.unlink(missing_ok=True)  # of an earlier attempt
             hosts = tree.hosts()
             log.host = hosts.current
             job = _Job(tree, Hyperparameters.from_strings(tree.hyperparameters()), hosts, log, stop)
             job.check()
             name = os.environ.get("TRAINING_JOB_ARN") or os.environ.get("TRAINING_JOB_NAME") or ""
-            group = job.group = join(hosts, name)
+            group = job.group = join(hosts, name, stop=stop)
             log.info(f"hosts of the job that have met: {', '.join(hosts.names)}")
             job.run()
+    except StoppedError as error:
+        log.info(f"{error}: no model is written")
     except Exception as error:
         reason = reason_of(error)
         if not isinstance(error, ShoalError):
@@ -117,17 +116,19 @@ class _Job:
         earlier = earlier_model(self.tree, self.channels) if self._needs_earlier() else None
         if earlier is not None:
             check_fits(earlier, self.asked, self.share.new_summary())
+        known = None if earlier is None else (earlier.model.n_features, f"channel {CHANNEL}")
+        self.share.check_widths(known)
         newest = None if earlier is None or earlier.summary is None else earlier.summary.newest
-        intake = self.share.summarise(0.0 if newest is None else newest + 1)
+        intake = self.share.summarise(0.0 if newest is None else newest + 1, known)
         told: dict[str, Any] = {"rows": intake.rows, "fresh": intake.fresh, "stopped": self.stop.is_set()}
-        told |= {"names": sorted(intake.done)[:MOST_NAMES]}
+        told |= {"names": sorted(intake.done)[:MOST_NAMES], "width": intake.width, "first": intake.first}
         replies = self.group.gather(told, b"" if self.group.leads else intake.whole().to_bytes())
         if self.group.leads:
             self._lead(replies, intake, earlier)
         else:
             self._obey()
 
-    @property
+    @cached_property
     def share(self) -> Share:
         """What this host reads."""
         return Share(self.tree, self.asked, self.hosts, self.channels, self.log, self.stop, self.group.check)
@@ -139,6 +140,7 @@ class _Job:
 
     def _lead(self, replies: list[Message], intake: Intake, earlier: Artefact | None) -> None:
         seconds = time.monotonic() - self.began
+        _check_widths(self.hosts, replies)
         summaries = [intake.whole(), *(Coreset.from_bytes(m.content) for m in replies[1:])]
         known = [] if earlier is None or earlier.summary is None else [earlier.summary]
         summary = merged([*known, *(s for s in summaries if not s.is_empty)], self.share.new_summary)
@@ -159,13 +161,19 @@ class _Job:
         centres, ssd = solution.centres, None
         if not stopped:
             centres, ssd = self._exact_passes(centres, summary.count)
-        names = tuple(n.partition("#")[0] for m in replies for n in m.told["names"])
-        model = self._model(summary, points, measured(points, centres, solution), names, earlier)
-        self._tell_train_loss(model, summary, rows, ssd)
-        if "test" in self.channels and not self.stop.is_set() and not stopped:
-            self._test(model.centres)
+        names = tuple(n.rpartition("#")[0] for m in replies for n in m.told["names"])
+        model = model_of(
+            summary, points, measured(points, centres, solution), names, earlier, self.log, began=self.began
+        )
+        tell_train_loss(model, summary, rows, ssd, self.asked, self.log)
         self.tree.model.mkdir(parents=True, exist_ok=True)
-        write_artefact(self.tree.model, model, summary)
+        write_artefact(self.tree.model, model, summary)  # before the test channel, which may be damaged
+        if "test" in self.channels and not self.stop.is_set() and not stopped:
+            try:
+                self._test(model.centres)
+            except ShoalError:
+                self.log.info(f"the model is written to {self.tree.model}, but cannot be scored")
+                raise
         self.group.tell({"do": "end"})
         self.log.throughput(sum(int(m.told["fresh"]) for m in replies), seconds)
         total = time.monotonic() - self.began
@@ -197,48 +205,6 @@ class _Job:
         replies = self._answer(self.group.tell(told, centres.tobytes()))
         return None if any(m.told["stopped"] for m in replies) else replies
 
-    def _model(
-        self,
-        summary: Coreset,
-        points: WeightedPoints,
-        solution: Any,
-        names: tuple[str, ...],
-        earlier: Artefact | None,
-    ) -> ClusterModel:
-        was = earlier.model if earlier is not None and earlier.summary is not None else None
-        provenance = Provenance(
-            rows_seen=summary.count,
-            seed=summary.seed,
-            sources=(*(was.provenance.sources if was is not None else ()), *names),
-            library_version=release(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=time.monotonic() - self.began,
-        )
-        parent = was.version or None if was is not None else None
-        model = build_model(points.X, points.weights, solution, provenance=provenance, parent=parent)
-        if was is None:
-            return model
-        found = follow(was, model, points, time=float(summary.count))
-        for event in found.events:
-            self.log.info(str(event))
-        return found.model
-
-    def _tell_train_loss(self, model: ClusterModel, summary: Coreset, rows: int, ssd: float | None) -> None:
-        weight = float(model.weights.sum())
-        if ssd is not None:
-            msd, weight = ssd / max(rows, 1), float(rows)
-            how = "of all rows, with the clusters as the last epoch found them: the true one is not larger"
-        else:
-            msd = model.inertia / weight
-            kept = len(summary.sampled_ids())
-            how = f"estimated from {kept} of {summary.count} rows; low by what the centres fit these better"
-            if summary.tau == 0:
-                how = "exact: the summary holds every row"
-        self.log.info(f"train msd is {how}")
-        self.log.quality("train", "msd", msd)
-        if "ssd" in self.asked.eval_metrics:
-            self.log.quality("train", "ssd", msd * weight)
-
     def _test(self, centres: Centres) -> None:
         replies = self._everyone("test", centres)
         if replies is None:
@@ -246,9 +212,7 @@ class _Job:
             return
         rows, ssd = sum(int(m.told["rows"]) for m in replies), sum(float(m.told["ssd"]) for m in replies)
         if not rows:
-            raise BadInputError(
-                "no rows", place="channel test", remedy="name objects with data, or no channel"
-            )
+            raise no_test_rows()
         self.log.info(f"test metrics are exact, over {rows} rows")
         for metric in self.asked.eval_metrics:
             self.log.quality("test", metric, ssd / rows if metric == "msd" else ssd)
@@ -273,6 +237,14 @@ class _Job:
             rows, ssd = self.share.score(centres)
             told = {"ssd": ssd, "rows": rows}
         return self.group.gather(told | {"stopped": self.stop.is_set()}, content)
+
+
+def _check_widths(hosts: Hosts, replies: list[Message]) -> None:
+    """Raises :class:`BadInputError` if hosts have read rows of different widths."""
+    widths = [(int(m.told["width"]), str(m.told["first"])) for m in replies]
+    found = [(w, f"{first} (host {name})") for (w, first), name in zip(widths, hosts.names, strict=True) if w]
+    for other in found[1:]:
+        check_same(other, found[0])
 
 
 def _totals(message: Message, shape: tuple[int, ...]) -> ExactPass:

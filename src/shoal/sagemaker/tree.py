@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from shoal.errors import BadInputError
+from shoal.sagemaker.json_text import parsed_json
 
 ROOT = "/opt/ml"
 MODES = ("File", "Pipe", "FastFile")
@@ -28,6 +29,18 @@ class ChannelSettings:
     """Of the content type, such as ``label_size``."""
     mode: str = "File"
     spread: str = "FullyReplicated"
+
+    @property
+    def read_as(self) -> str:
+        """The content type with what steers which columns are read.
+
+        >>> ChannelSettings("train", "text/csv").read_as
+        'text/csv;label_size=1'
+        """
+        label = (self.parameters or {}).get("label_size", "1")
+        return (
+            f"{self.content_type};label_size={int(label)}" if self.content_type == CSV else self.content_type
+        )
 
     @classmethod
     def from_dict(cls, name: str, entry: Mapping[str, Any]) -> Self:
@@ -74,6 +87,32 @@ def content_type(text: str, place: str) -> tuple[str, dict[str, str]]:
             f"label_size is {label!r}", place=place, remedy="use label_size=0 or label_size=1"
         )
     return kind, parameters
+
+
+def is_hidden(name: str) -> bool:
+    """Whether an object is a marker of some tool and no data, from its path in the channel.
+
+    >>> [is_hidden(name) for name in ("a.csv", "_SUCCESS", "_temporary/a.csv", "b/.part")]
+    [False, True, True, True]
+    """
+    return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+def seconds_of(variable: str, default: float) -> float:
+    """Seconds that a variable of the environment asks for.
+
+    Raises
+    ------
+    BadInputError : it is no number of 0 or more.
+    """
+    text = os.environ.get(variable) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise BadInputError(f"{text[:60]!r} is no number of seconds", place=variable, remedy="write 60")
+    return value
 
 
 @dataclass(frozen=True)
@@ -170,7 +209,7 @@ class Tree:
     def _config(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
         path = self.root / "input" / "config" / name
         try:
-            found = json.loads(path.read_bytes())
+            found = parsed_json(path.read_bytes())
         except FileNotFoundError:
             return default
         except (OSError, ValueError) as error:

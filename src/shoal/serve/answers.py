@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,18 +79,19 @@ def answer_table(
         full[rows.kept] = values
         return _array(full, missing)
 
-    table = {"id": spread(ids)}
+    make: dict[str, Callable[[], pa.Array]] = {"id": lambda: spread(ids)}
     if served.topics is not None:
-        table["name"] = _names(served, table["id"])
-    table["distance"] = spread(found.distances)
-    table["second_distance"] = spread(found.second_distances)
-    table["outlier_score"] = spread(found.outlier_scores)
+        make["name"] = lambda: _names(served, spread(ids))
+    make["distance"] = lambda: spread(found.distances)
+    make["second_distance"] = lambda: spread(found.second_distances)
+    make["outlier_score"] = lambda: spread(found.outlier_scores)
     if n is not None:
-        table |= zip(NEAREST, map(spread, nearest_clusters(served, rows.matrix, found, n)), strict=True)
+        near, far = nearest_clusters(served, rows.matrix, found, n)
+        make |= {NEAREST[0]: lambda: spread(near), NEAREST[1]: lambda: spread(far)}
     for name in columns or ():
-        if name not in table:
-            raise BadInputError.unknown_column(name, list(table), place="request, ?columns=")
-    return pa.table({name: table[name] for name in columns or table})
+        if name not in make:
+            raise BadInputError.unknown_column(name, list(make), place="request, ?columns=")
+    return pa.table({name: make[name]() for name in columns or make})
 
 
 def distance_table(rows: Vectors, ids: NDArray[np.int64], distances: NDArray[np.float64]) -> pa.Table:

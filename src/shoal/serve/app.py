@@ -29,12 +29,12 @@ from shoal.serve.tokens import add_session
 from shoal.serve.version_cache import LoadsVersions
 
 _ROUTES = (
+    add_assign,  # asked for most: found first
     add_health,
     add_session,
     add_models,
     add_versions,
     add_aliases,
-    add_assign,
     add_learn,
     add_scene,
     add_past,

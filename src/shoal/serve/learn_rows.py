@@ -162,8 +162,15 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    if value is None or isinstance(value, (str, bool, int)):
+    if isinstance(value, str):
+        return _clean(value)
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {_clean(str(k)): _plain(v) for k, v in value.items()}
     return str(value)
+
+
+def _clean(text: str) -> str:
+    """Without halves of characters, which JSON can write and no file can."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

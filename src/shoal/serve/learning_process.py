@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from shoal.engines.stream.checkpoint import Checkpoint, refuse_models
+from shoal.engines.stream.checkpoint import LOCK, Checkpoint, refuse_models
 from shoal.engines.stream.state import is_new_stream, is_stream_state
 from shoal.errors import ShoalError
 from shoal.model.durable import replace_durably
@@ -121,9 +121,11 @@ class Child:
                 return
             ran_well = time.monotonic() - self._began > _WELL
             self._failures = 1 if ran_well else self._failures + 1
+            is_told = code == _USAGE and self._code is None and not ran_well  # by check_options
             self._code = code
             pause = 1.0 if ran_well else min(pause * 2, _LONGEST_PAUSE)
-            _log.warning("learning ended with %d (%s); it starts again in %g s", code, self._last, pause)
+            level = logging.INFO if is_told else logging.WARNING
+            _log.log(level, "learning ended with %d (%s); it starts again in %g s", code, self._last, pause)
             self._ends.wait(pause)
 
     def _run_once(self) -> int:
@@ -162,22 +164,37 @@ class Child:
         )
 
 
-def start_learning(state: Path, inbox: Path, args: Sequence[str] = (), *, topics: bool = False) -> Child:
+def start_learning(
+    state: Path, inbox: Path, args: Sequence[str] = (), *, topics: bool = False, waits: bool = False
+) -> Child:
     """Run ``shoal stream`` (or ``shoal topics stream``) over an inbox, for as long as the service runs.
 
     Parameters
     ----------
     args : options of that command. What a state was begun with need not be said again; without any, those of the
         last start are taken.
+    waits : until it is known whether the options can be used.
 
     Raises
     ------
-    ShoalError, DamagedFileError : the state cannot be used.
+    ShoalError, DamagedFileError : the state cannot be used, or the options.
     """
     check_state(state)
     state.mkdir(parents=True, exist_ok=True)
     inbox.mkdir(parents=True, exist_ok=True)
-    return Child(stream_arguments(state, inbox, args, topics=topics))
+    held = inbox / _ARGUMENTS
+    before = held.read_bytes() if held.exists() else None
+    child = Child(stream_arguments(state, inbox, args, topics=topics))
+    try:
+        if waits:
+            child.check_options(state / LOCK)
+    except ShoalError:  # the next start shall not take them for those of the last
+        if before is None:
+            held.unlink(missing_ok=True)
+        else:
+            replace_durably(held, before)
+        raise
+    return child
 
 
 def check_state(state: Path) -> None:

@@ -39,6 +39,7 @@ class Metrics:
         self._refused = Counter(
             "shoal_requests_refused", "Requests sent away under load.", ["reason"], registry=registry
         )
+        self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._points = Counter("shoal_points", "Rows labelled.", ["model"], registry=registry)
         self._scores = _Scores()
         registry.register(self._scores)
@@ -62,8 +63,12 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request; ``route`` is a route's pattern, not the path asked for."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        known = self._routes.get((route, status))
+        if known is None:  # finding the children of a metric takes longer than counting
+            known = self._requests.labels(route, str(status)), self._seconds.labels(route)
+            self._routes[route, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
 
     def refused(self, reason: Reason) -> None:
         """Count a request sent away under load."""

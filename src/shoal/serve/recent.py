@@ -78,7 +78,7 @@ class RecentRows:
         texts : (n,) of which they are the vectors, if they are.
         """
         n = len(matrix)
-        at = np.linspace(0, n - 1, min(n, PER_REQUEST)).astype(np.int64)
+        at = range(n) if n <= PER_REQUEST else np.linspace(0, n - 1, PER_REQUEST).astype(np.int64).tolist()
         seen, limit = _now(), served.model.outlier_threshold(RATE)
         shown = served.shown_ids
         rows = [
@@ -92,7 +92,7 @@ class RecentRows:
                 np.array(matrix[i], np.float32),
                 {"text": (texts[i] or "")[:_LONGEST]} if texts is not None else {},
             )
-            for i in at.tolist()
+            for i in at
         ]
         self._of(served.name).new.extend(rows)
 

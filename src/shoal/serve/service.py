@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+from fastapi import Request
 
+from shoal.errors import ShoalError
 from shoal.serve.batcher import Batcher
 from shoal.serve.body import Waiting
 from shoal.serve.chart import Charts
@@ -19,6 +21,7 @@ from shoal.serve.learning_process import Child
 from shoal.serve.metrics import Metrics
 from shoal.serve.models import Models, Served, name_of
 from shoal.serve.recent import RecentRows
+from shoal.serve.refused import refusal_of
 from shoal.serve.scene import Scenes
 from shoal.serve.settings import Settings
 from shoal.serve.version_cache import VersionCache
@@ -64,6 +67,10 @@ class Service:
         """
         return self.versions.resolve(address)
 
+    def served_to(self, request: Request) -> Served:
+        """As :meth:`served`, for the model a request's path names; what had to be read was read on a thread before."""
+        return self.versions.of_request(request, request.path_params["name"])
+
     def histories(self, served: Served) -> tuple[bool, float | None, dict[int, list[tuple[float, float]]]]:
         """Whether times are dates, the newest time, and the shares of each cluster over time."""
         told = self.happenings
@@ -97,7 +104,8 @@ class Service:
     @property
     def learning_trouble(self) -> str | None:
         """What the process that learns said last, if it does not run or ends again and again."""
-        return None if self.child is None else self.child.trouble
+        said = None if self.child is None else self.child.trouble
+        return None if said is None else refusal_of(ShoalError(said)).error  # health is told to everyone
 
     async def at_leisure(self, work: Callable[[], T]) -> T:
         """Work that may take seconds, a little at a time: labels for rows must not wait for it.

@@ -166,7 +166,7 @@ def read_frame(data: Window, offset: int) -> Frame | None:
         seen = data.at(offset, stop)
         if len(seen) < stop:
             raise BrokenFrameError(f"should be {length} bytes long: {_cut(data)}")
-        parts = [*parts, seen[at + 8 : at + 8 + length]]
+        parts.append(seen[at + 8 : at + 8 + length])
         at = stop
         if kind in (_WHOLE, _LAST):
             return Frame(offset, offset + at, parts[0] if len(parts) == 1 else MAGIC.join(parts))

@@ -9,7 +9,6 @@ The schema (proto2, package ``aialgs.data``) is small enough to be read by hand,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -34,6 +33,7 @@ VALUES = "values"
 """Under this name the SDK writes features, and labels."""
 WIDEST = 1 << 24
 """Numbers a row may have: a sparse record of a few bytes can claim any shape."""
+_MOST_DIMS = 32
 _DTYPES: dict[int, np.dtype[Any]] = {2: np.dtype("<f4"), 3: np.dtype("<f8"), 7: np.dtype("<i4")}
 _NUMBERS = {kind: number for number, kind in _DTYPES.items()}
 _SCALAR = {2: FIXED32, 3: FIXED64, 7: VARINT}
@@ -56,6 +56,29 @@ class Tensor:
     shape: tuple[int, ...] = ()
     """Needed if it is sparse."""
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether numbers are left out."""
+        return bool(len(self.keys)) or (not len(self.values) and bool(self.shape))
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are, by the shape if there is one.
+
+        Raises
+        ------
+        BadInputError : the shape is too long or too large. Nobody multiplies or prints what it claims: a number of a million
+            digits takes minutes.
+        """
+        if len(self.shape) > _MOST_DIMS:
+            raise BadInputError(f"has a shape of {len(self.shape)} dimensions, where {_MOST_DIMS} are the most")
+        size = 1 if self.shape else len(self.values)
+        for dim in sorted(self.shape):  # a zero comes first
+            size *= dim
+            if size > WIDEST:
+                raise BadInputError(f"claims more than {WIDEST} columns")
+        return size
+
     def dense(self) -> NDArray[Any]:
         """(d,) all numbers, flat; values at an equal place are added up.
 
@@ -63,17 +86,15 @@ class Tensor:
         ------
         BadInputError : keys and values do not pair, a key is beyond the shape, or the shape is missing or too large.
         """
-        size = math.prod(self.shape)
-        if not len(self.keys) and (len(self.values) or not self.shape):
-            if self.shape and size != len(self.values):
+        size = self.size
+        if not self.is_sparse:
+            if size != len(self.values):
                 raise BadInputError(f"has {len(self.values)} values where its shape {self.shape} is due")
             return self.values
         if len(self.keys) != len(self.values):
             raise BadInputError(f"has {len(self.keys)} keys for {len(self.values)} values")
         if not self.shape:
             raise BadInputError("is sparse and has no shape")
-        if size > WIDEST:
-            raise BadInputError(f"claims {size} columns; rows may have {WIDEST}")
         if len(self.keys) and int(self.keys.max()) >= size:
             raise BadInputError(f"has the key {int(self.keys.max())} where columns end at {size - 1}")
         out, places = np.zeros(size, self.values.dtype), self.keys.view(np.int64)
@@ -190,13 +211,13 @@ def checked_labels(labels: ArrayLike | None, n: int) -> NDArray[Any] | None:
 
 
 def _entry(span: memoryview) -> tuple[str, Value]:
-    name, value = "", memoryview(b"")
+    name, parts = "", list[memoryview]()
     for number, kind, part in fields(span):
         if kind == SPAN and number == 1:
             name = str(part, "utf-8", "replace")
         elif kind == SPAN and number == 2:
-            value = part if not len(value) else memoryview(bytes(value) + bytes(part))
-    return name, _value(value)
+            parts.append(part)
+    return name, _value(_joined(parts))
 
 
 def _value(span: memoryview) -> Value:
@@ -204,9 +225,10 @@ def _value(span: memoryview) -> Value:
     chosen, parts = 0, list[memoryview]()
     for number, kind, part in fields(span):
         if kind == SPAN and (number in _DTYPES or number == _BYTES):
-            parts = [*parts, part] if number == chosen else [part]
-            chosen = number
-    body = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+            if number != chosen:
+                chosen, parts = number, []
+            parts.append(part)
+    body = _joined(parts)
     if chosen == _BYTES:
         return tuple(bytes(part) for number, kind, part in fields(body) if kind == SPAN and number == 1)
     return _tensor(body, chosen or 2)
@@ -218,7 +240,7 @@ def _tensor(span: memoryview, message: int) -> Tensor:
         scalar = _SCALAR[message] if number == 1 else VARINT
         if number in found and kind in (SPAN, scalar):
             found[number].append(part)
-    raw, keys, shape = (parts[0] if len(parts) == 1 else b"".join(parts) for parts in found.values())
+    raw, keys, shape = map(_joined, found.values())
     dtype = _DTYPES[message]
     if message == 7:
         values = decode_varints(raw).astype(np.uint32).view(np.int32)
@@ -228,6 +250,10 @@ def _tensor(span: memoryview, message: int) -> Tensor:
         values = np.frombuffer(raw, dtype)
     dims = tuple(int(v) for v in decode_varints(shape)) if len(shape) else ()
     return Tensor(values, decode_varints(keys) if len(keys) else _EMPTY, dims)
+
+
+def _joined(parts: list[memoryview]) -> memoryview:
+    return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
 def _encoded(value: Value) -> bytes:

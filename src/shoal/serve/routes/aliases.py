@@ -55,7 +55,7 @@ def add_aliases(app: FastAPI, service: Service) -> None:
         served = cache.newest(name)
         folder = await anyio.to_thread.run_sync(folder_of, served)
         content_type(request, ("application/json",))
-        number = _version_of(await read_body(request, service.settings))
+        number = _version_of(await read_body(request, service.settings, most=4096))
         await anyio.to_thread.run_sync(set_alias, folder, alias, number)
         return json_response({"model": served.name, "alias": alias, "version": number})
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import anyio
 from fastapi import FastAPI, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from shoal.serve.access_log import noted_of
 from shoal.serve.answers import answer_table, chosen_kind, distance_table, written
@@ -28,6 +30,7 @@ SMALL_ANSWER = 256
 """Rows of which the same is true."""
 
 T = TypeVar("T")
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def add_assign(app: FastAPI, service: Service) -> None:
@@ -55,7 +58,8 @@ def add_assign(app: FastAPI, service: Service) -> None:
         noted.rows = rows.sent
         return rows
 
-    @app.post(
+    @described_route(
+        app,
         "/v1/models/{name}/assign",
         summary="Label rows",
         responses=ASSIGN_RESPONSES,
@@ -63,7 +67,7 @@ def add_assign(app: FastAPI, service: Service) -> None:
     )
     async def assign(request: Request) -> Response:
         """Cluster, distances and outlier score of each row of the body; with ``n`` so many nearest clusters too."""
-        served = service.served(request.path_params["name"])
+        served = service.served_to(request)
         kind, wanted = content_type(request, KINDS), _wanted(request, KINDS)
         options = Options.of_query(request.query_params)
         n, columns = (None, ("id",)) if wanted == RAW else (options.n, options.columns)
@@ -81,7 +85,8 @@ def add_assign(app: FastAPI, service: Service) -> None:
         service.recent.labelled(served, rows.matrix, found, rows.texts)
         return _response(served, answered, wanted)
 
-    @app.post(
+    @described_route(
+        app,
         "/v1/models/{name}/transform",
         summary="Distances to every cluster",
         responses=TRANSFORM_RESPONSES,
@@ -89,7 +94,7 @@ def add_assign(app: FastAPI, service: Service) -> None:
     )
     async def transform(request: Request) -> Response:
         """Distance of each row of the body to every cluster."""
-        served = service.served(request.path_params["name"])
+        served = service.served_to(request)
         kind, wanted = content_type(request, KINDS), _wanted(request, KINDS[:3])
         options = Options.of_query(request.query_params)
         async with waiting.place() as place:
@@ -99,6 +104,23 @@ def add_assign(app: FastAPI, service: Service) -> None:
             with span("transform"):
                 answered = await _done(False, lambda: _distances(served, rows, wanted))
         return _response(served, answered, wanted)
+
+
+def described_route(app: FastAPI, path: str, **described: Any) -> Callable[[Endpoint], Endpoint]:
+    """A POST route that gets the request as it is, without the framework's parameters, which take as long as the labels
+    of a row do; the framework describes it all the same."""
+
+    def add(endpoint: Endpoint) -> Endpoint:
+        app.router.routes.append(_Quick(path, endpoint, methods=["POST"]))
+        return app.post(path, **described)(endpoint)
+
+    return add
+
+
+class _Quick(Route):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
 
 
 def _distances(served: Served, rows: Vectors, wanted: str) -> bytes:

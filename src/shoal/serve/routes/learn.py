@@ -16,7 +16,7 @@ from shoal.serve.described import BODY_ERRORS, BOOLEAN, ERROR, INTEGER, ROWS_BOD
 from shoal.serve.inbox import MaybeKeptError
 from shoal.serve.learn_rows import lines_of
 from shoal.serve.learning import Learning
-from shoal.serve.refused import RefusedError, json_response
+from shoal.serve.refused import RefusedError, json_response, refusal_of
 from shoal.serve.rows import KINDS
 from shoal.serve.service import Service
 from shoal.serve.tokens import requires_write
@@ -109,7 +109,7 @@ def _has_room(learning: Learning) -> bool:
         return learning.has_room()
     except (ShoalError, OSError) as error:
         raise RefusedError(
-            503, str(error)[:300], remedy="look at the inbox", **{"Retry-After": "10"}
+            503, refusal_of(error).error[:300], remedy="look at the inbox", **{"Retry-After": "10"}
         ) from error
 
 
@@ -132,4 +132,6 @@ def _kept(learning: Learning, lines: bytes, key: str | None) -> str:
             **{"Retry-After": "10"},
         ) from error
     except ShoalError as error:
-        raise RefusedError(503, str(error), remedy="try again later", **{"Retry-After": "10"}) from error
+        raise RefusedError(
+            503, refusal_of(error).error, remedy="try again later", **{"Retry-After": "10"}
+        ) from error

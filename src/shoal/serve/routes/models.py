@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from shoal.serve.answers import cluster_cards, model_card
@@ -64,9 +64,9 @@ def add_models(app: FastAPI, service: Service) -> None:
         )
 
     @app.get("/v1/models/{name}", summary="One model", responses=answers(_CARD, "What it is.", 404, 503))
-    async def one_model(name: str) -> Response:
+    async def one_model(request: Request, name: str) -> Response:
         """What a model is, where it comes from, and what a row for it needs."""
-        served = service.served(name)
+        served = service.served_to(request)
         return json_response(model_card(served) | {"inputs": inputs_of(served)})
 
     @app.get(
@@ -74,9 +74,9 @@ def add_models(app: FastAPI, service: Service) -> None:
         summary="Clusters of a model",
         responses=answers(_CLUSTERS, "With centres in the units of the columns.", 404, 503),
     )
-    async def clusters(name: str) -> Response:
+    async def clusters(request: Request, name: str) -> Response:
         """The clusters, with centres in the units of the columns."""
-        served = service.served(name)
+        served = service.served_to(request)
         cards = await anyio.to_thread.run_sync(cluster_cards, served)
         return json_response({"model": served.name, "version": served.version, "clusters": cards})
 

@@ -21,6 +21,7 @@ from shoal.serve.described import (
     SOLVE_RESPONSES,
 )
 from shoal.serve.explain import explain
+from shoal.serve.json_body import json_object
 from shoal.serve.naming import rename
 from shoal.serve.past import has_buckets
 from shoal.serve.refused import RefusedError, json_response
@@ -39,30 +40,30 @@ def add_scene(app: FastAPI, service: Service) -> None:
 
     answers_of = SceneAnswers(lambda served: _scene_as_data(service, service.scenes.get(served)))
 
-    async def scene_for(name: str) -> Scene:
-        served = service.served(name)
+    async def scene_for(request: Request) -> Scene:
+        served = service.served_to(request)
         held = service.scenes.held(served)
         if held is None:
             held = await service.at_leisure(lambda: service.scenes.get(served))
         return held
 
     @app.get("/v1/models/{name}/scene", summary="What the live page shows", responses=SCENE_RESPONSES)
-    async def scene(name: str) -> Response:
+    async def scene(request: Request, name: str) -> Response:
         """Everything the live page shows of the newest version."""
-        served = service.served(name)
+        served = service.served_to(request)
         body = answers_of.fresh(served) or await service.at_leisure(lambda: answers_of.get(served))
         return Response(body, media_type=JSON)
 
     @app.get("/v1/models/{name}/choice", summary="Which k?", responses=CHOICE_RESPONSES)
-    async def choice(name: str) -> Response:
+    async def choice(request: Request, name: str) -> Response:
         """The criteria for the number of clusters."""
-        held = await scene_for(name)
+        held = await scene_for(request)
         return json_response(await service.at_leisure(lambda: service.which_k.choice(held)))
 
     @app.get("/v1/models/{name}/solve", summary="Another k", responses=SOLVE_RESPONSES)
-    async def solve(name: str, k: Annotated[int, Query(ge=1, le=100)]) -> Response:
+    async def solve(request: Request, name: str, k: Annotated[int, Query(ge=1, le=100)]) -> Response:
         """The clusters for another k, solved from the summary."""
-        held = await scene_for(name)
+        held = await scene_for(request)
         return json_response(await service.at_leisure(lambda: service.which_k.solve(held, k)))
 
     @app.post(
@@ -73,7 +74,7 @@ def add_scene(app: FastAPI, service: Service) -> None:
     )
     async def explain_row(request: Request, name: str) -> Response:
         """Where one row or text falls, and why."""
-        held = await scene_for(name)
+        held = await scene_for(request)
         content_type(request, (JSON,))
 
         def answer(given: bytes) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def add_scene(app: FastAPI, service: Service) -> None:
     )
     async def name_cluster(request: Request, name: str, cluster: int) -> Response:
         """Name a cluster; null takes the name away."""
-        served = service.served(name)
+        served = service.served_to(request)
         content_type(request, (JSON,))
         wanted = _name_of(await read_body(request, service.settings, most=SHORT_BODY))
         if cluster not in served.shown_ids.tolist():
@@ -147,7 +148,7 @@ def _scene_as_data(service: Service, scene: Scene) -> dict[str, Any]:
 
 
 def _row_of(scene: Scene, body: bytes) -> tuple[Any, str | None]:
-    document = _document(body)
+    document = json_object(body)
     if "text" in document and scene.served.topics is not None:
         return {"text": document["text"]}, str(document["text"])
     row = document.get("row")
@@ -159,17 +160,7 @@ def _row_of(scene: Scene, body: bytes) -> tuple[Any, str | None]:
 
 
 def _name_of(body: bytes) -> str | None:
-    name = _document(body).get("name", ...)
+    name = json_object(body).get("name", ...)
     if name is not None and not isinstance(name, str):
         raise BadInputError("has no name", place="request", remedy='send {"name": "..."} or {"name": null}')
     return name
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"is no JSON: {str(error)[:100]}", place="request", remedy="mend it") from error
-    if not isinstance(document, dict):
-        raise BadInputError("is no JSON object", place="request", remedy="send {...}")
-    return document
