@@ -125,7 +125,8 @@ def _sentence(
         how += f", of whose keywords it has {', '.join(words[:4])}"
     elif several:
         how += ", by all that the vectors hold"
+    noun = "rows" if scene.served.topics is None else "texts"
     nearer = "<1%" if score < 0.005 else percent_text(score)
     if score > scene.served.model.outlier_threshold(RATE):
-        return f"{how}; but it lies farther out than {nearer} of the rows seen, so it may belong to none."
-    return f"{how}; {nearer} of the rows seen lie less far out."
+        return f"{how}; but it lies farther out than {nearer} of the {noun} seen, so it may belong to none."
+    return f"{how}; {nearer} of the {noun} seen lie less far out."
