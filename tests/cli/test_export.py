@@ -267,11 +267,38 @@ def test_nothing_is_replaced_unasked(tmp_path, frame, to):
     export(tmp_path / "m", "--to", to, "--out", target, "--overwrite")
 
 
+@pytest.mark.parametrize("to", ["mllib", "sagemaker"])
+def test_what_is_there_stays_until_the_new_one_is_whole(tmp_path, frame, to, monkeypatch):
+    for name, k in (("m", 2), ("n", 3)):
+        shoal.fit(frame, k, columns=("a",), scale="none").save(tmp_path / name)
+    target = tmp_path / "x"
+
+    def k_of_target() -> int:
+        found = read_mllib_folder(target)[0] if to == "mllib" else read_artefact(target).model
+        return len(found.centres)
+
+    export(tmp_path / "m", "--to", to, "--out", target)
+
+    def fails(*given, **more):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pyarrow.parquet.write_table", fails)
+        broken.setattr("shoal.sagemaker.artefact.replace_durably", fails)
+        done = export(tmp_path / "n", "--to", to, "--out", target, "--overwrite", ok=False)
+    assert done.exception is not None
+    assert k_of_target() == 2
+    export(tmp_path / "n", "--to", to, "--out", target, "--overwrite")
+    assert k_of_target() == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "n", "x"]
+
+
 def test_overwrite_spares_folders_of_another_kind(tmp_path, frame):
     shoal.fit(frame, 2, columns=("a",)).save(tmp_path / "m")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")
-    for to, match in (("mllib", "no model of MLlib"), ("onnx", "is a folder")):
+    kinds = (("mllib", "no model of MLlib"), ("onnx", "is a folder"), ("sagemaker", "holds letter too"))
+    for to, match in kinds:
         done = export(tmp_path / "m", "--to", to, "--out", tmp_path / "mine", "--overwrite", ok=False)
         assert isinstance(done.exception, ShoalError)
         assert match in str(done.exception)

@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import shoal.sagemaker.artefact as module
 from shoal.engines.local import fit
 from shoal.errors import BadInputError, DamagedFileError, ShoalError
+from shoal.sagemaker import tar_file
 from shoal.sagemaker.artefact import read_artefact, write_artefact
 from shoal.sagemaker.ndarray_file import ndarray_bytes, read_ndarrays
 
@@ -162,9 +164,59 @@ def test_archives_that_reach_outside_are_refused(tmp_path, member):
 
 def test_archives_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
     path = archive_of(tmp_path / "m.tar.gz", big=bytes(1 << 20))
-    monkeypatch.setattr(module, "LARGEST", 1 << 19)
+    monkeypatch.setattr(tar_file, "LARGEST", 1 << 19)
     with pytest.raises(DamagedFileError, match="too much"):
         read_artefact(path)
+
+
+def header(name: str, size: int, kind: bytes) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.type = size, kind
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+LONG_NAME = header("././@LongLink", 5, tarfile.GNUTYPE_LONGNAME) + b"abcd\0" + bytes(507)
+FOLDER = header("shoal", 8 << 20, tarfile.DIRTYPE)  # whatever size it claims, nothing follows
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        header("pax", 64 << 20, tarfile.XHDTYPE) + bytes(64 << 20),
+        header("pax", 64 << 20, tarfile.XGLTYPE) + bytes(64 << 20),
+        FOLDER + header("pax", 8 << 20, tarfile.XHDTYPE) + bytes(8 << 20),
+        header("x", 64 << 20, tarfile.GNUTYPE_LONGLINK) + bytes(64 << 20),
+        LONG_NAME * 2000,
+        header("pax", 18, tarfile.XHDTYPE) + b"18 path=shoal/a\0b\n".ljust(512, b"\0"),
+    ],
+    ids=["pax", "global", "after a folder", "long link", "long names", "NUL"],
+)
+def test_headers_that_fill_memory_or_nest_are_damage(tmp_path, blocks):
+    path = tmp_path / "m.tar.gz"
+    path.write_bytes(gzip.compress(blocks + header("x", 0, tarfile.REGTYPE) + bytes(1024), 1))
+    del blocks
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedFileError):
+            read_artefact(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_wrong_checksum_is_noticed(tmp_path):
+    raw = bytearray(elsewhere(tmp_path, "archive").read_bytes())
+    raw[-6] ^= 1
+    (tmp_path / "bad.tar.gz").write_bytes(raw)
+    with pytest.raises(DamagedFileError, match="CRC"):
+        read_artefact(tmp_path / "bad.tar.gz")
+
+
+def test_centres_made_elsewhere_take_the_metric_that_is_named(tmp_path):
+    (tmp_path / "model_algo-1").write_bytes(ndarray_bytes([CENTRES[1:]]))
+    model = read_artefact(tmp_path, metric="cosine").model
+    assert model.metric == "cosine"
+    np.testing.assert_allclose(np.linalg.norm(model.centres, axis=1), 1)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from shoal.errors import BadInputError
 from shoal.sagemaker.artefact import read_artefact
 from shoal.sagemaker.channels import Rows
 from shoal.sagemaker.host_link import HostLostError, Link
-from shoal.sagemaker.hosts import Hosts, address_of, join
+from shoal.sagemaker.hosts import Hosts, address_of, join, token_of
 from shoal.sagemaker.intake import Intake, merged
 from shoal.summary.coreset import Coreset
 
@@ -255,3 +255,130 @@ def test_addresses_are_those_given_else_the_name_and_port_9000(monkeypatch):
     monkeypatch.setenv("SHOAL_HOSTS", "a=nowhere")
     with pytest.raises(BadInputError, match="write name=address:port"):
         address_of("a")
+
+
+def test_a_host_that_waits_for_a_pipe_learns_that_another_is_gone(tmp_path):
+    names = ("algo-1", "algo-2")
+    where = ",".join(f"{name}=127.0.0.1:{job_made.free_port()}" for name in names)
+    roots, processes = [], []
+    for name in names:
+        root = make_job(tmp_path / name, {"k": "2"}, {"train": {"TrainingInputMode": "Pipe"}}, name, names)
+        os.mkfifo(root / "input/data/train_0")  # which nobody ever writes to
+        roots.append(root)
+        processes.append(job_made.start(root, SHOAL_HOSTS=where))
+    for process in processes:
+        while "have met" not in process.stdout.readline():
+            assert process.poll() is None
+    processes[1].kill()
+    try:
+        processes[0].communicate(timeout=20)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert processes[0].returncode == 1
+    assert "host algo-2 is gone" in failure(roots[0])
+
+
+def test_no_stranger_keeps_hosts_from_meeting_or_the_patience_from_ending(monkeypatch):
+    port = job_made.free_port()
+    monkeypatch.setenv("SHOAL_HOSTS", f"a=127.0.0.1:{port}")
+    names, found = ("a", "b"), {}
+    first = threading.Thread(target=lambda: found.update(a=join(Hosts("a", names), "job", patience=30)))
+    first.start()
+    deep = b"[" * 4000
+    attacks = [b"", b"S", b"SHJB\0\0\0\0" + len(deep).to_bytes(4, "little") + bytes(8) + deep]
+    with contextlib.ExitStack() as stack:
+        for attack in attacks * 3:
+            for _ in range(100):
+                with contextlib.suppress(OSError):
+                    stranger = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                    break
+                time.sleep(0.02)
+            stranger.sendall(attack)
+        time.sleep(0.3)
+        began = time.monotonic()
+        second = join(Hosts("b", names), "job", patience=20)
+        first.join(10)
+        assert time.monotonic() - began < 3
+    second.close()
+    found["a"].close()
+
+
+def test_a_trickle_of_bytes_does_not_lengthen_the_patience(monkeypatch):
+    port = job_made.free_port()
+    monkeypatch.setenv("SHOAL_HOSTS", f"a=127.0.0.1:{port}")
+    over = threading.Event()
+
+    def trickle():
+        while not over.wait(0.1):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as stranger:
+                while not over.wait(0.1):
+                    stranger.sendall(b"S")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(HostLostError, match="host b did not come"):
+        join(Hosts("a", ("a", "b")), "job", patience=1.0)
+    over.set()
+    thread.join()
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("name", ["algo-1", "algo-2"])
+def test_sigterm_while_hosts_meet_ends_at_once(tmp_path, name):
+    root = make_job(tmp_path, {"k": "2"}, {"train": {}}, name, ("algo-1", "algo-2"))
+    process = job_made.start(root, SHOAL_HOSTS=f"algo-1=127.0.0.1:{job_made.free_port()}")
+    time.sleep(2.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    log = process.communicate(timeout=5)[0]
+    assert process.returncode == 0, log
+    assert "no model is written" in log
+    assert failure(root) is None
+
+
+def test_rows_of_other_widths_are_told_with_file_and_host(tmp_path):
+    def fill(root, i, n):
+        job_made.write_csv(root / f"input/data/train/{i}.csv", blobs(50, d=2 + i))
+
+    statuses, _, roots = run_hosts(
+        tmp_path, 2, fill, {"k": "2"}, {"train": {"S3DistributionType": "ShardedByS3Key"}}
+    )
+    assert statuses == [1, 1]
+    for root in roots:
+        assert "train/1.csv (host algo-2): has 3 features in a row" in failure(root)
+        assert "train/0.csv (host algo-1) has 2" in failure(root)
+
+
+def test_bytes_nested_too_deeply_are_no_message():
+    deep = b"[" * 100_000
+    server = socket.create_server(("127.0.0.1", 0))
+    with socket.create_connection(server.getsockname()) as sender, server.accept()[0] as receiver, server:
+        sender.sendall(b"SHJB\0\0\0\0" + len(deep).to_bytes(4, "little") + bytes(8) + deep)
+        with pytest.raises(HostLostError):
+            Link(receiver, "b").receive()
+
+
+def test_hosts_that_wait_learn_at_once_that_one_of_them_is_gone(monkeypatch):
+    port, names, found = job_made.free_port(), ("a", "b", "c", "d"), {}
+    monkeypatch.setenv("SHOAL_HOSTS", f"a=127.0.0.1:{port}")
+
+    def meet(name):
+        try:
+            join(Hosts(name, names), "job", patience=30)
+        except HostLostError as error:
+            found[name] = str(error)
+
+    threads = [threading.Thread(target=meet, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    with socket.create_connection(("127.0.0.1", port)) as third:
+        Link(third, "a").send({"host": "c", "token": token_of("job", Hosts("c", names))})
+        time.sleep(0.5)
+        assert not found
+    for thread in threads:
+        thread.join(5)
+    assert all("host c is gone" in found[name] for name in "ab")

@@ -142,3 +142,8 @@ def test_what_the_sdk_sends_is_accepted():
     found = Hyperparameters.from_strings(sent)
     assert (found.k, found.local_lloyd_num_trials, found.extra_center_factor) == (8, 4, 3)
     assert found.exact_passes == 1
+
+
+def test_metrics_nested_too_deeply_are_no_metrics():
+    with pytest.raises(HyperparameterError, match="eval_metrics"):
+        Hyperparameters.from_strings({"k": "2", "eval_metrics": "[" * 100_000})

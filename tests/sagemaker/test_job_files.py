@@ -204,3 +204,34 @@ def test_what_is_sent_is_there_whole(cloud, tmp_path):
         [found] = objects_under(place_of(target, cloud.url))
         assert found.size == 3_000_000
     assert cloud.get(cloud.uri("sent/x")) == (tmp_path / "far/away/x").read_bytes()
+
+
+def test_objects_whose_names_differ_only_in_their_packing_stay_two_files(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.csv", "a.csv.gz", "a.csv.1"):
+        (tmp_path / "in" / name).write_bytes(gzip.compress(name.encode()))
+    tree, channel = Tree(tmp_path), ChannelSpec("train", str(tmp_path / "in"), packing="Gzip")
+    lay_out(channel, objects_of(channel), tree, going)
+    found = sorted(p.read_text() for p in tree.folder("train").iterdir())
+    assert found == ["a.csv", "a.csv.1", "a.csv.gz"]
+    assert not list(tree.folder("train").glob("*.gz"))
+
+
+@pytest.mark.parametrize("packing", ["None", "Gzip"])
+def test_packed_texts_and_marks_of_their_order_of_bytes_join_in_a_pipe(tmp_path, packing):
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / f"in/{name}.csv.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf1,2"))
+    where = str(tmp_path / "in")
+    channel = ChannelSpec("train", where, mode="Pipe", content_type="text/csv", packing=packing)
+    made = PipeFeeder(channel, objects_of(channel), Tree(tmp_path))
+    made.start()
+    assert read(made.tree.fifo("train", 0)) == b"1,2\n1,2\n"
+    made.close()
+
+
+def test_a_manifest_nested_too_deeply_is_none(tmp_path):
+    (tmp_path / "manifest").write_text("[" * 100_000)
+    channel = ChannelSpec("train", str(tmp_path / "manifest"), kind="ManifestFile")
+    with pytest.raises(BadInputError, match="is no manifest"):
+        objects_of(channel)

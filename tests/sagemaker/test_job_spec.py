@@ -173,3 +173,14 @@ def test_problems_of_the_definition_have_their_place_in_the_whole_document():
 def test_an_unknown_objective_is_refused():
     with pytest.raises(BadInputError, match="test:f1"):
         TuningSpec.from_dict(tuning({}, objective="test:f1", k="3"))
+
+
+def test_fixed_values_are_read_as_a_job_reads_them():
+    asked = TuningSpec.from_dict(tuning({}, k=" 4", extra_center_factor=" auto"))
+    assert (asked.ks, asked.factors) == ((4,), (None,))
+
+
+def test_a_document_nested_too_deeply_is_named(tmp_path):
+    (tmp_path / "job.json").write_text("[" * 100_000)
+    with pytest.raises(BadInputError, match="nested too deeply"):
+        JobSpec.from_file(tmp_path / "job.json")

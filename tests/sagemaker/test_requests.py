@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -162,8 +163,19 @@ HOSTILE = {
     "claims a lot": (
         JSON,
         b'{"instances": [{"features": {"keys": [1], "shape": [99999999999, 9], "values": [1]}}]}',
-        "record 1: has 899999999991 values",
+        "record 1: claims more than 16777216 columns",
     ),
+    "many dimensions": (
+        JSON,
+        json.dumps({"instances": [{"features": {"keys": [0], "shape": [2**62] * 300, "values": [1]}}]}).encode(),
+        "record 1: has a shape of 300 dimensions",
+    ),
+    "json truth among numbers": (
+        JSON,
+        b'{"instances": [{"features": [1, 2, 3]}, {"features": [1.5, true, 3]}]}',
+        "record 2, value 2: not a number: True",
+    ),
+    "digits of another script": (CSV, "1,2,3\n1,\u0661,3".encode(), "record 2, value 2: not a number"),
     "other shape": (RECORDIO, recordio(rows=[[1, 2]]), "record 1 (byte 0): has 2 values, the model takes 3"),
     "no frame": (RECORDIO, b"not recordio at all", "record 1 (byte 0): starts with"),
     "cut": (RECORDIO, recordio()[:-5], "record 2 (byte 36): should be 28 bytes long"),
@@ -221,7 +233,10 @@ def test_a_distance_that_no_float_holds_is_an_error_and_no_infinity():
     [
         ("", CSV),
         ("*/*", CSV),
-        ("application/*", None),
+        ("application/*", JSON),
+        ("text/csv;q=0, */*", JSON),
+        ("*/*;q=0.5, text/csv;q=0.1, application/*;q=0", CSV),
+        ("*/*;q=nan", None),
         ("text/*;q=0.1", CSV),
         ("application/json; verbose=true", JSON),
         ("text/csv;q=0, application/json;q=0.1", JSON),
@@ -232,6 +247,27 @@ def test_a_distance_that_no_float_holds_is_an_error_and_no_infinity():
 )
 def test_the_answer_has_the_format_that_is_wished_for_most(accept, expected):
     assert chosen_answer(accept, CSV) == expected
+
+
+def test_all_texts_means_csv():
+    assert chosen_answer("text/*", JSON) == CSV
+
+
+def test_a_shape_of_many_dimensions_is_refused_before_it_is_multiplied():
+    tensor = Tensor(np.float32([1]), np.uint64([0]), (2**62,) * 100_000)
+    body, began = frame(encode_record(Record({"values": tensor}))), time.perf_counter()
+    with pytest.raises(BadInputError, match=r"record 1 \(byte 0\): has a shape of 100000 dimensions"):
+        read_request(RECORDIO, body, 3)
+    assert time.perf_counter() - began < 2
+
+
+def test_room_is_asked_for_before_rows_are_unpacked():
+    one = frame(encode_record(Record({"values": Tensor(np.float32([1]), np.uint64([5]), (1000,))})))
+    held: list[int] = []
+    assert read_request(RECORDIO, one * 3, 1000, held.append).matrix.nbytes == 12_000
+    spelt = json.dumps({"features": {"keys": [5], "shape": [1000], "values": [1]}}).encode() + b"\n"
+    read_request(JSON_LINES, spelt * 2, 1000, held.append)
+    assert held == [12_000, 16_000]
 
 
 def test_a_format_set_for_all_answers_is_checked():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+import shoal.sagemaker.serving as serving
 from shoal.engines.local import fit
 from shoal.errors import ShoalError
 from shoal.sagemaker.answering import Answering
@@ -24,7 +26,10 @@ from shoal.sagemaker.artefact import CENTRES, write_artefact
 from shoal.sagemaker.ndarray_file import ndarray_bytes
 from shoal.sagemaker.requests import JSON, JSON_LINES
 from shoal.sagemaker.serving import ServingOptions, serving_app
-from shoal.sagemaker.tree import CSV
+from shoal.sagemaker.tree import CSV, RECORDIO
+from shoal.serve.settings import Settings
+from shoal.sources.recordio import frame
+from shoal.sources.recordio_records import Record, Tensor, encode_record
 
 spec = importlib.util.spec_from_file_location("served_made", Path(__file__).with_name("served_made.py"))
 served_made = importlib.util.module_from_spec(spec)
@@ -214,6 +219,35 @@ def test_many_clients_get_their_own_answers_and_pings_do_not_wait(tmp_path):
             thread.join()
     assert not wrong
     assert slowest < 2.0
+
+
+def sparse_body(rows: int, width: int) -> bytes:
+    one = Record({"values": Tensor(np.float32([1]), np.uint64([0]), (width,))})
+    return frame(encode_record(one)) * rows
+
+
+@pytest.mark.parametrize("rows", [100, 600])  # a short body, and one that another thread reads
+def test_what_sparse_rows_unpack_to_counts_among_the_bytes_that_wait(tmp_path, monkeypatch, rows):
+    width = 1 << 14
+    (tmp_path / "model_algo-1").write_bytes(ndarray_bytes([np.eye(2, width, dtype=np.float32)]))
+    body, headers = sparse_body(rows, width), {"Content-Type": RECORDIO, "Accept": CSV}
+    threads = []
+    read = Answering.read
+
+    def watched(*given):
+        threads.append(threading.current_thread().name.startswith("AnyIO worker"))
+        return read(*given)
+
+    monkeypatch.setattr(Answering, "read", watched)
+    client = client_of(tmp_path)
+    for _ in range(2):  # room that was taken is given back
+        answer = client.post("/invocations", content=body, headers=headers)
+        assert answer.content.split(b"\n") == [b"0.0,0.0"] * rows
+    assert threads == ([False, True] if len(body) <= serving._SMALL else [True]) * 2
+    scarce = functools.partial(Settings, max_waiting_bytes=rows * width * 4)
+    monkeypatch.setattr(serving, "Settings", scarce)
+    refused = client_of(tmp_path).post("/invocations", content=body, headers=headers)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
 
 
 def test_the_command_serves_and_ends_in_good_order(made):

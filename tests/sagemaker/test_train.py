@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from shoal.sagemaker.artefact import read_artefact
+from shoal.sources.recordio import frame
+from shoal.sources.recordio_records import Record, Tensor, encode_record
 
 spec = importlib.util.spec_from_file_location("job_made", pathlib.Path(__file__).with_name("job_made.py"))
 job_made = importlib.util.module_from_spec(spec)
@@ -327,3 +329,120 @@ def digits(n):
     path = next(iter(sorted(MNIST.glob("*train*images*")) or sorted(MNIST.glob("*"))))
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return np.frombuffer(raw, np.uint8, offset=16)[: n * 784].reshape(n, 784).astype(np.float32) / 255
+
+
+def test_a_checkpoint_of_other_columns_is_refused(job):
+    (job / "checkpoints").mkdir()
+    assert run(job)[0] == 0
+    settings = job / "input/config/inputdataconfig.json"
+    plain = settings.read_text()
+    settings.write_text(plain.replace("label_size=0", "label_size=1"))
+    hyperparameters(job, feature_dim="2")
+    assert run(job)[0] == 1
+    assert "read as text/csv;label_size=0, this job reads text/csv;label_size=1" in failure(job)
+    settings.write_text(plain)
+    for file in (job / "input/data/train").iterdir():
+        file.unlink()
+    assert run(job)[0] == 1
+    assert "feature_dim: 2 is not the 3 numbers" in failure(job)
+
+
+def test_a_bad_test_channel_is_told_before_the_training(tmp_path):
+    for name, body, reason in (
+        ("empty", "", "channel test: no rows"),
+        ("wide", "1,2,3,4\n", "test/t.csv: has 4 features in a row, train/a.csv has 3"),
+    ):
+        root = make_job(tmp_path / name, {"k": "2"}, {"train": {}, "test": {}})
+        write_csv(root / "input/data/train/a.csv", blobs(50))
+        (root / "input/data/test/t.csv").write_text(body)
+        status, log = run(root)
+        assert status == 1
+        assert reason in failure(root)
+        assert "#progress_metric" not in log
+
+
+def test_a_test_channel_that_breaks_later_does_not_cost_the_model(tmp_path):
+    root = make_job(tmp_path, {"k": "2"}, {"train": {}, "test": {}})
+    write_csv(root / "input/data/train/a.csv", blobs(50))
+    (root / "input/data/test/a.csv").write_text("1,2,3\n")
+    (root / "input/data/test/b.csv").write_text("1,2,3\n1,x,3\n")
+    assert run(root)[0] == 1
+    assert failure(root).startswith("ClientError: test/b.csv, row 2")
+    assert read_artefact(root / "model").summary.count == 50
+
+
+def test_a_failure_of_an_earlier_attempt_does_not_stay(job):
+    (job / "output").mkdir(exist_ok=True)
+    (job / "output/failure").write_text("ClientError: long ago\n")
+    assert run(job)[0] == 0
+    assert failure(job) is None
+
+
+def test_a_few_bytes_that_stand_for_wide_rows_are_refused_before_they_are_read(tmp_path):
+    record = Record({"values": Tensor(np.float32([1]), np.uint64([0]), (1 << 24,))})
+    root = make_job(tmp_path, {"k": "2"}, {"train": {"ContentType": None}})
+    (root / "input/data/train/a.pbr").write_bytes(frame(encode_record(record)) * 300)
+    assert run(root)[0] == 1
+    assert failure(root).startswith("ClientError: train/a.pbr: a row has 16,777,216 features")
+
+
+def test_widths_of_files_are_compared_by_name(tmp_path):
+    root = make_job(tmp_path, {"k": "2"})
+    write_csv(root / "input/data/train/a.csv", blobs(50))
+    write_csv(root / "input/data/train/b.csv", blobs(50, d=4))
+    assert run(root)[0] == 1
+    assert "train/b.csv: has 4 features in a row, train/a.csv has 3" in failure(root)
+
+
+def test_remedies_of_a_job_name_no_options_of_the_command_line(tmp_path):
+    root = make_job(tmp_path, {"k": "2"}, {"train": {"ContentType": None}})
+    (root / "input/data/train/a.pbr").write_bytes(frame(encode_record(Record({})))[:-3])
+    assert run(root)[0] == 1
+    assert "--" not in failure(root)
+
+
+def test_objects_that_are_left_out_are_told_and_each_object_is_named_once(tmp_path):
+    root = make_job(tmp_path, {"k": "2"})
+    for name in ("_hidden.csv", "a.csv"):
+        write_csv(root / "input/data/train" / name, blobs(50))
+    status, log = run(root)
+    assert status == 0
+    assert "markers: _hidden.csv" in log
+    assert read_artefact(root / "model").model.provenance.sources == ("train/a.csv",)
+
+
+def test_hosts_that_share_an_object_name_it_once(tmp_path):
+    root = make_job(tmp_path / "one", {"k": "2"})
+    write_csv(root / "input/data/train/a.csv", blobs(50))
+    assert run(root)[0] == 0
+    more = make_job(tmp_path / "two", {"k": "2"}, {"train": {}, "model": {}})
+    shutil.copytree(root / "model", more / "input/data/model", dirs_exist_ok=True)
+    write_csv(more / "input/data/train/a.csv", blobs(70, seed=3))
+    assert run(more)[0] == 0
+    assert read_artefact(more / "model").model.provenance.sources == ("train/a.csv",)
+
+
+def test_a_model_of_other_rows_is_refused_before_the_read(tmp_path):
+    root = make_job(tmp_path / "one", {"k": "2"})
+    write_csv(root / "input/data/train/a.csv", blobs(50))
+    assert run(root)[0] == 0
+    more = make_job(tmp_path / "two", {"k": "2"}, {"train": {}, "model": {}})
+    shutil.copytree(root / "model", more / "input/data/model", dirs_exist_ok=True)
+    (more / "input/data/train/a.csv").write_text("1,2\n" * 10 + "x,2\n")
+    assert run(more)[0] == 1
+    assert "train/a.csv: has 2 features in a row, channel model has 3" in failure(more)
+
+
+@pytest.mark.parametrize("value", ["soon", "nan", "-1"])
+def test_a_variable_that_makes_no_sense_is_named(job, monkeypatch, value):
+    monkeypatch.setenv("SHOAL_CHECKPOINT_SECONDS", value)
+    assert run(job)[0] == 1
+    assert failure(job).startswith(f"ClientError: SHOAL_CHECKPOINT_SECONDS: '{value}'")
+
+
+@pytest.mark.parametrize("name", ["hyperparameters", "inputdataconfig", "resourceconfig"])
+def test_documents_nested_too_deeply_are_the_users(job, name):
+    (job / f"input/config/{name}.json").write_text("[" * 100_000)
+    assert run(job)[0] == 1
+    assert failure(job).startswith("ClientError: ")
+    assert f"{name}.json" in failure(job)

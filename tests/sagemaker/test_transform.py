@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.answering import Answering
+from shoal.sagemaker.joining import Joining
 from shoal.sagemaker.json_path import JsonPath
 from shoal.sagemaker.requests import JSON, JSON_LINES
 from shoal.sagemaker.splitting import payloads
@@ -145,6 +146,36 @@ def test_a_bad_record_is_named_by_its_place_in_the_file_and_leaves_no_answers(tm
     with pytest.raises(BadInputError, match=f"rows.csv, record {len(wide) + 1}, value 3: value is nan"):
         transform(answering, str(tmp_path / "rows.csv"), str(tmp_path), one_mib)
     assert [p.name for p in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("join", ["None", "Input"])
+@pytest.mark.parametrize("row", ["b", "  "])
+def test_a_row_that_the_filter_empties_is_refused_and_not_lost(tmp_path, made, row, join):
+    X, answering, _, _ = made
+    first, last = ("id," + ",".join(map(repr, one)) for one in X[:2].tolist())
+    (tmp_path / "rows.csv").write_text(f"{first}\n{row}\n{last}\n")
+    chosen = TransformSettings(split="Line", accept=CSV, input_filter="$[1:]", join_source=join)
+    with pytest.raises(BadInputError, match=r"rows.csv, record 2: has nothing at \$\[1:\]; leave") as caught:
+        transform(answering, str(tmp_path / "rows.csv"), str(tmp_path), chosen)
+    assert caught.value.remedy
+    assert not list(tmp_path.glob("*.out"))
+
+
+def test_records_and_answers_of_different_number_are_not_joined():
+    joining = Joining(CSV, CSV, join=True)
+    records, _ = joining.sent(b"1,2\n3,4")
+    with pytest.raises(BadInputError, match="2 records, and 1 answers"):
+        joining.answered(records, b"0.0,1.0")
+
+
+@pytest.mark.parametrize("target", ["in", "in/answers"])
+def test_answers_among_the_files_are_not_answered(tmp_path, made, target):
+    X, answering, _, _ = made
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.csv").write_bytes(csv_of(X))
+    for _ in range(3):
+        assert transform(answering, str(tmp_path / "in"), str(tmp_path / target), LINES).files == 1
+    assert [p.name for p in (tmp_path / target).rglob("*.out")] == ["a.csv.out"]
 
 
 def test_damaged_files_are_errors_and_no_tracebacks(tmp_path, made):

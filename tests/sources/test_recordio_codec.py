@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,11 +158,28 @@ def test_the_last_kind_of_a_value_wins_and_parts_of_one_kind_are_joined():
         (Tensor(np.float32([1, 2]), np.uint64([5]), (9,)), "1 keys for 2"),
         (Tensor(np.float32([1]), np.uint64([5]), (1 << 60,)), "columns"),
         (Tensor(np.float32([1]), shape=(2,)), "1 values"),
+        (Tensor(np.float32([1]), shape=(2,) * 33), "33 dimensions"),
+        (Tensor(np.float32([1]), shape=(2**63,) * 30), "more than 16777216 columns"),
     ],
 )
 def test_tensors_that_contradict_themselves_are_refused(tensor, problem):
     with pytest.raises(BadInputError, match=problem):
         tensor.dense()
+
+
+def test_many_empty_parts_take_time_in_proportion():
+    def parts(n: int) -> bytes:
+        kinds = [1, *[2] * n, 3]
+        return b"".join(MAGIC + struct.pack("<I", kind << 29) for kind in kinds)
+
+    values = span_of(2, span_of(2, b"") * 200_000)
+    entries = span_of(2, b"\x12\x00") * 200_000
+    began = time.perf_counter()
+    found = read_frame(window(parts(100_000), 1 << 20), 0)
+    records = [parse_record(span_of(1, span_of(1, b"values") + body)) for body in (values, entries)]
+    assert time.perf_counter() - began < 4  # squared it would be minutes
+    assert bytes(found.payload) == MAGIC * 100_001
+    assert [len(record.features["values"].values) for record in records] == [0, 0]
 
 
 def test_a_sparse_row_without_values_is_zeros_and_equal_keys_add_up():

@@ -156,6 +156,13 @@ def test_a_truncated_last_record_is_named_or_left_out(tmp_path, cut, problem):
     assert source.rejects.total == 1
 
 
+def test_a_shape_that_claims_too_much_is_named_with_its_record(tmp_path):
+    huge = Tensor(np.float32([1]), np.uint64([0]), (2**62,) * 300)
+    path = write(tmp_path / "a.pbr", one([1, 2]) + frame(encode_record(Record({"values": huge}))))
+    with pytest.raises(BadInputError, match=r"record 2 \(byte \d+\).*300 dimensions"):
+        read(path)
+
+
 def test_damage_in_the_middle_is_named_and_reading_goes_on_behind_it(tmp_path):
     X = table()
     data = bytearray(dense(X))

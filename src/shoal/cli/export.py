@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +17,7 @@ from shoal.cli.console import err, out, print_json
 from shoal.errors import BadInputError, ShoalError
 from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import ClusterModel
+from shoal.model.durable import sync_folder
 from shoal.serve.opening import Contents, find
 
 
@@ -77,9 +80,13 @@ def run(
       shoal export houses --to mllib --out houses_mllib
     """
     held = _open(model)
-    _make_room(to, target, overwrite)
+    replaces = _check_place(to, target, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
-    done = _write(held, to, target, float32)
+    if replaces:
+        with _in_place_of(target) as beside:
+            done = replace(_write(held, to, beside, float32), path=target)
+    else:
+        done = _write(held, to, target, float32)
     if json:
         told = {"to": to.value, "out": str(done.path), "ids": done.ids, "inputs": list(done.inputs)}
         print_json(told | {"differences": list(done.differences)})
@@ -106,26 +113,50 @@ def _open(path: Path) -> Contents:
     return found.read()
 
 
-def _make_room(to: To, target: Path, overwrite: bool) -> None:
-    """Nothing is replaced unasked, and never what is not of the same kind."""
+def _check_place(to: To, target: Path, overwrite: bool) -> bool:
+    """Nothing is replaced unasked, and never what is not of the same kind. Whether a whole folder is to be replaced."""
     from shoal.engines.export_csv import FILE
 
     if to == To.csv and target.suffix.lower() != ".csv":
         target /= FILE
     if not target.exists():
-        return
+        return False
     if to == To.onnx and target.is_dir():
         raise BadInputError("is a folder", place=str(target), remedy="name a file, such as model.onnx")
     if to == To.sagemaker and target.is_dir() and not any(target.iterdir()):
-        return
+        return False
     if not overwrite:
         raise BadInputError(
             "exists already", place=str(target), remedy="choose another --out, or --overwrite to replace it"
         )
-    if to == To.mllib:
-        if not ((target / "metadata").is_dir() and (target / "data").is_dir()):
-            raise BadInputError("is no model of MLlib", place=str(target), remedy="choose another --out")
-        shutil.rmtree(target)
+    if to == To.mllib and not ((target / "metadata").is_dir() and (target / "data").is_dir()):
+        raise BadInputError("is no model of MLlib", place=str(target), remedy="choose another --out")
+    if to == To.sagemaker and target.is_dir():
+        from shoal.sagemaker.artefact import is_part
+
+        if other := next((p.name for p in sorted(target.iterdir()) if not is_part(p.name)), None):
+            raise BadInputError(f"holds {other} too", place=str(target), remedy="choose another --out")
+    return target.is_dir()
+
+
+@contextmanager
+def _in_place_of(target: Path) -> Iterator[Path]:
+    """Where to write a folder that takes the place of another once it is whole; until then the other stays."""
+    target = target.resolve()
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as scratch:
+        made, old = Path(scratch) / target.name, Path(scratch) / "replaced"
+        yield made
+        try:
+            target.rename(old)
+            made.rename(target)
+        except OSError as error:
+            raise BadInputError(
+                f"cannot be replaced ({error})", place=str(target), remedy="choose another --out"
+            ) from error
+        finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
+        sync_folder(target.parent)
 
 
 def _write(held: Contents, to: To, target: Path, float32: bool) -> Written:

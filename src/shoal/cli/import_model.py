@@ -182,11 +182,8 @@ def _from_sagemaker(source: Path, named: tuple[str, ...], metric: Metric, like: 
     from shoal.sagemaker.artefact import read_artefact
     from shoal.sources.recordio_records import VALUES
 
-    found = read_artefact(source)
-    model = found.model
-    if not found.made_here:
-        model = model_of_centres(model.centres, place=str(source), metric=metric)
-    return Found(model, named or _elements(VALUES, model.n_features), found.summary)
+    found = read_artefact(source, metric=metric)
+    return Found(found.model, named or _elements(VALUES, found.model.n_features), found.summary)
 
 
 def _from_mllib(source: Path, named: tuple[str, ...], metric: Metric, like: Path | None) -> Found:

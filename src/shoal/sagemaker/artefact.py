@@ -6,16 +6,10 @@ the folder ``shoal`` is the whole model: sizes, spread, recipe, quality, and the
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import re
-import shutil
-import tarfile
 import tempfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,18 +18,19 @@ from numpy.typing import NDArray
 
 from shoal.errors import BadInputError, DamagedFileError, ShoalError
 from shoal.features.recipe import Recipe
-from shoal.model.cluster_model import QUANTILES, ClusterModel, Provenance
+from shoal.model.centres_only import model_of_centres
+from shoal.model.cluster_model import ClusterModel
 from shoal.model.durable import replace_durably
-from shoal.model.outliers import LEVELS, OutlierScale
 from shoal.model.persistence import load_model, load_summary, save_model
 from shoal.sagemaker.ndarray_file import ndarray_bytes, read_ndarrays
+from shoal.sagemaker.tar_file import is_archive, packed, unpack
+from shoal.solve.lloyd import Metric
 from shoal.summary.coreset import Coreset
 
 CENTRES = "model_algo-1"
 OURS = "shoal"
-LARGEST = 8 << 30
-"""Bytes that an archive may hold, unpacked."""
-_MOST_FILES = 10_000
+_STATE = "state_"
+"""The files that others keep beside the centres begin with this."""
 _CENTRES = re.compile(r"model_algo-\d+")
 _TAR_NAMES = (".tar.gz", ".tgz")
 
@@ -76,9 +71,11 @@ def write_artefact(
         replace_durably(target / CENTRES, centres)
         return saved
     with tempfile.TemporaryDirectory(prefix="shoal-") as scratch:
-        saved = save_model(model, Path(scratch) / OURS, summary=summary)
-        (Path(scratch) / CENTRES).write_bytes(centres)
-        replace_durably(target, _packed(Path(scratch)))
+        folder, out = Path(scratch), io.BytesIO()
+        saved = save_model(model, folder / OURS, summary=summary)
+        (folder / CENTRES).write_bytes(centres)
+        packed({p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}, out)
+        replace_durably(target, out.getvalue())
     return saved
 
 
@@ -96,8 +93,12 @@ def portable_centres(model: ClusterModel) -> NDArray[np.float32]:
     return out
 
 
-def read_artefact(path: str | os.PathLike[str]) -> Artefact:
+def read_artefact(path: str | os.PathLike[str], *, metric: Metric = "euclidean") -> Artefact:
     """Read an artefact: an archive, its folder, or the file ``model_algo-1`` by itself.
+
+    Parameters
+    ----------
+    metric : of centres that were made elsewhere, which do not say it.
 
     Raises
     ------
@@ -110,24 +111,23 @@ def read_artefact(path: str | os.PathLike[str]) -> Artefact:
     """
     source = Path(path)
     if source.is_dir():
-        return _of_folder(source, str(source))
+        return _of_folder(source, str(source), metric)
     if not source.is_file():
         raise ShoalError(f"{source} is not there")
-    with source.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    if not packed and not tarfile.is_tarfile(source):
-        return _elsewhere(source.read_bytes(), str(source))
-    with _unpacked(source) as folder:
-        return _of_folder(folder, str(source))
+    if not is_archive(source):
+        return _elsewhere(source.read_bytes(), str(source), metric)
+    with tempfile.TemporaryDirectory(prefix="shoal-") as scratch:
+        unpack(source, Path(scratch), _matters)
+        return _of_folder(Path(scratch), str(source), metric)
 
 
-def _of_folder(folder: Path, place: str) -> Artefact:
+def _of_folder(folder: Path, place: str, metric: Metric) -> Artefact:
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and _CENTRES.fullmatch(p.name))
     raw = (folder / names[0]).read_bytes() if names else None
     if not (folder / OURS).is_dir():
         if raw is None:
             raise ShoalError(f"{place}: holds no {CENTRES}, so it is no artefact of k-means")
-        return _elsewhere(raw, place)
+        return _elsewhere(raw, place, metric)
     model = load_model(folder / OURS)
     if raw is not None and raw != ndarray_bytes([portable_centres(model)]):
         raise DamagedFileError(
@@ -142,74 +142,23 @@ def _of_folder(folder: Path, place: str) -> Artefact:
     return Artefact(model, summary, made_here=True)
 
 
-def _elsewhere(raw: bytes, place: str) -> Artefact:
+def _elsewhere(raw: bytes, place: str, metric: Metric) -> Artefact:
     """Centres of which nothing else is known."""
     arrays = read_ndarrays(raw, place=place)
     if len(arrays) != 1 or arrays[0].ndim != 2 or not arrays[0].size or arrays[0].dtype.kind != "f":
         shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:4])
         raise BadInputError(f"holds {shapes or 'no arrays'} where centres (k, d) are due", place=place)
-    centres = arrays[0].astype(np.float64)
-    if not np.isfinite(centres).all():
-        raise BadInputError("a centre is not finite", place=place)
-    k = len(centres)
-    # With no row seen, none is farther out than those seen: all scores are 0, not all 1.
-    reach = np.full(len(LEVELS), np.sqrt(np.finfo(np.float64).max))
-    model = ClusterModel(
-        centres=centres,
-        weights=np.full(k, 1.0 / k),
-        scatter=np.zeros(k),
-        radii=np.zeros((k, len(QUANTILES))),
-        provenance=Provenance(rows_seen=0, sources=(f"{place} (centres only; sizes and spread unknown)",)),
-        quality={"sizes_known": 0.0},
-        outliers=OutlierScale(np.zeros(k), np.ones(k), reach),
-    )
-    return Artefact(model, None, made_here=False)
-
-
-def _packed(folder: Path) -> bytes:
-    """A folder as ``tar.gz``, without times and owners."""
-    out = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=out, mode="wb", mtime=0, filename="") as packer,
-        tarfile.open(fileobj=packer, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-    ):
-        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            entry = tarfile.TarInfo(file.relative_to(folder).as_posix())
-            entry.size, entry.mode = file.stat().st_size, 0o644
-            with file.open("rb") as content:
-                archive.addfile(entry, content)
-    return out.getvalue()
-
-
-@contextmanager
-def _unpacked(source: Path) -> Iterator[Path]:
-    """The files of an archive that matter, in a folder of their own."""
-    with tempfile.TemporaryDirectory(prefix="shoal-") as scratch:
-        try:
-            with tarfile.open(source, "r|*") as archive:
-                _unpack(archive, Path(scratch), source)
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise DamagedFileError(f"{source}: cannot be unpacked ({error}); use another copy") from error
-        yield Path(scratch)
-
-
-def _unpack(archive: tarfile.TarFile, folder: Path, source: Path) -> None:
-    total = 0
-    for count, entry in enumerate(archive, 1):
-        name = PurePosixPath(entry.name)
-        if name.is_absolute() or ".." in name.parts or not (entry.isfile() or entry.isdir()):
-            raise DamagedFileError(f"{source}: holds {entry.name!r}, which is unsafe to unpack")
-        total += entry.size
-        if total > LARGEST or count > _MOST_FILES:
-            raise DamagedFileError(f"{source}: unpacks to too much ({total} bytes, {count} files so far)")
-        content = archive.extractfile(entry)
-        if content is None or not _matters(name):
-            continue
-        to = folder / name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with to.open("wb") as file:
-            shutil.copyfileobj(content, file)
+    return Artefact(model_of_centres(arrays[0], place=place, metric=metric), None, made_here=False)
 
 
 def _matters(name: PurePosixPath) -> bool:
     return bool(len(name.parts) == 1 and _CENTRES.fullmatch(name.name)) or name.parts[:1] == (OURS,)
+
+
+def is_part(name: str) -> bool:
+    """Whether a name in a folder is one that artefacts have.
+
+    >>> [is_part(name) for name in ("model_algo-1", "shoal", "state_1f2e", "letters")]
+    [True, True, True, False]
+    """
+    return name == OURS or name.startswith(_STATE) or _CENTRES.fullmatch(name) is not None

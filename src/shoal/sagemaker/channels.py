@@ -31,8 +31,8 @@ from shoal.sources.streams import ReplayInput
 
 FORMATS = {RECORDIO: "recordio", CSV: "csv"}
 FINISHED = -1
-WIDEST = 1 << 18
-"""Numbers in a row: a few bytes may stand for a sparse row of any width, and summaries hold hundreds of them."""
+WIDEST = 50_000
+"""Numbers in a row: 5000 of them take 1 GiB, and a few bytes may stand for a sparse row of any width."""
 SHARE_ROWS = 1 << 18
 """Rows of a file that are summarised by themselves; never depends on hosts, so that neither does the model."""
 LABELS = "features are numbers; text/csv;label_size=1 leaves out the first column, label_size=0 none"

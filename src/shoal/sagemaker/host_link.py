@@ -21,6 +21,10 @@ class HostLostError(ShoalError):
     """A host of the job has failed or is gone."""
 
 
+class HostFailedError(HostLostError):
+    """A host has told why it gives up."""
+
+
 class Message(NamedTuple):
     """What one host tells another."""
 
@@ -56,6 +60,7 @@ class Link:
             self.connection.sendall(_HEAD.pack(_MAGIC, kind, len(text), len(content)) + text)
             self.connection.sendall(content)
         except OSError as error:
+            self.check()  # its last words may be waiting, and say more
             raise self._lost(error) from error
 
     def receive(self, most_told: int = MOST_TOLD, most_content: int = MOST_CONTENT) -> Message:
@@ -75,7 +80,9 @@ class Link:
         if not isinstance(told, dict):
             raise self._stranger()
         if kind == FAILED:
-            raise HostLostError(str(told.get("reason") or f"AlgorithmError: host {self.host} failed")[:1000])
+            raise HostFailedError(
+                str(told.get("reason") or f"AlgorithmError: host {self.host} failed")[:1000]
+            )
         return Message(told, bytes(self._exactly(n_content)))
 
     def is_ready(self, seconds: float = 0.0) -> bool:

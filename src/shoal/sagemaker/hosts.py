@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from shoal.errors import BadInputError, ShoalError
-from shoal.sagemaker.host_link import FAILED, HostLostError, Link, Message
+from shoal.sagemaker.failure import reason_of
+from shoal.sagemaker.host_link import FAILED, HostFailedError, HostLostError, Link, Message
 from shoal.sagemaker.tree import Hosts, seconds_of
 
 PORT = 9000
@@ -166,8 +167,26 @@ def address_of(host: str) -> tuple[str, int]:
 def _welcomed(hosts: Hosts, token: str, meeting: _Meeting) -> dict[str, Link]:
     listening = meeting.retried(lambda: socket.create_server(address_of(hosts.names[0])), hosts.names[0])
     links: dict[str, Link] = {}
+    try:
+        with listening:
+            _collect(listening, links, hosts, token, meeting)
+        for link in links.values():  # only now: one that began earlier could fail before all can be told why
+            link.send({"welcome": True})
+    except ShoalError as error:
+        group = Group(hosts, links)
+        if not isinstance(error, StoppedError):  # the others are stopped themselves
+            group.fail(reason_of(error))
+        group.close()
+        raise
+    return {name: links[name] for name in hosts.names[1:]}
+
+
+def _collect(
+    listening: socket.socket, links: dict[str, Link], hosts: Hosts, token: str, meeting: _Meeting
+) -> None:
+    """Take in connections until each host has one, whatever else may come."""
     visitors: list[_Visitor] = []
-    with listening:
+    try:
         listening.setblocking(False)
         while missing := [name for name in hosts.names[1:] if name not in links]:
             meeting.wait(f"host {', '.join(missing)} did not come")
@@ -177,9 +196,9 @@ def _welcomed(hosts: Hosts, token: str, meeting: _Meeting) -> dict[str, Link]:
             for visitor in visitors[:-MOST_VISITORS]:
                 visitor.link.connection.close()
             visitors = [v for v in visitors[-MOST_VISITORS:] if not _has_left(v, links, missing, token)]
-    for visitor in visitors:
-        visitor.link.connection.close()
-    return {name: links[name] for name in hosts.names[1:]}
+    finally:
+        for visitor in visitors:
+            visitor.link.connection.close()
 
 
 class _Visitor(NamedTuple):
@@ -214,7 +233,6 @@ def _has_left(visitor: _Visitor, links: dict[str, Link], missing: list[str], tok
                 and name in missing
                 and name not in links
             ):
-                link.send({"welcome": True})
                 link.host = str(name)
                 links[link.host] = link
                 return True
@@ -227,19 +245,16 @@ def _has_left(visitor: _Visitor, links: dict[str, Link], missing: list[str], tok
 def _admitted(hosts: Hosts, token: str, meeting: _Meeting) -> Link:
     first = hosts.names[0]
     link = Link(socket.create_connection(address_of(first), timeout=CONNECTING), first)
-    end = time.monotonic() + 2 * GREETING
     try:
         link.send({"host": hosts.current, "token": token})
         while not link.has_come(MOST_HELLO):
-            if time.monotonic() > end:
-                raise ConnectionError("it listens, and does not answer")
-            meeting.wait(f"host {first} does not answer")
+            meeting.wait("it listens, but not all hosts have come")
         link.receive(MOST_HELLO, 0)
     except ShoalError as error:
         link.connection.close()
-        if isinstance(error, StoppedError):
+        if isinstance(error, StoppedError | HostFailedError):
             raise
-        raise ConnectionError(str(error)) from error
+        raise ConnectionError(str(error).removeprefix("AlgorithmError: ")) from error
     except OSError:
         link.connection.close()
         raise

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
-from gzip import GzipFile
 from pathlib import Path
 
 from shoal.errors import ShoalError
@@ -22,6 +19,7 @@ from shoal.sagemaker.job_record import JobRecord
 from shoal.sagemaker.job_spec import JobSpec
 from shoal.sagemaker.job_store import JobStore, Record
 from shoal.sagemaker.remote_files import fetch, objects_under, place_of, send
+from shoal.sagemaker.tar_file import packed
 from shoal.sagemaker.tree import Tree
 
 OTHERS_END = 60.0
@@ -263,14 +261,6 @@ def _pack(folders: Sequence[Path], target: Path, names: Sequence[str] = ()) -> b
             files.setdefault((Path(name) / path.relative_to(folder)).as_posix(), path)
     if not files:
         return False
-    with (
-        target.open("wb") as raw,
-        GzipFile(filename="", fileobj=raw, mode="wb", mtime=0, compresslevel=6) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
-    ):
-        for name, path in sorted(files.items()):
-            member = tarfile.TarInfo(name)
-            member.size = path.stat().st_size
-            with closing(path.open("rb")) as file:
-                archive.addfile(member, file)
+    with target.open("wb") as file:
+        packed(files, file)
     return True

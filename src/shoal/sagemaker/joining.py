@@ -64,14 +64,27 @@ class Joining:
         return self._join or not (self._before.is_all and self._after.is_all)
 
     def sent(self, payload: bytes) -> tuple[list[Any], bytes]:
-        """The records of a payload, and the body that is sent for them."""
+        """The records of a payload, and the body that is sent for them; errors as :meth:`answered`."""
         records = _parsed(self._kind, payload)
-        return records, _written(self._kind, _chosen(self._before, records))
+        chosen = _chosen(self._before, records)
+        if self._kind == CSV and [] in chosen:  # it would be a blank line, which is no record
+            raise BadInputError(
+                f"has nothing at {self._before.text}",
+                place=f"request, record {chosen.index([]) + 1}",
+                remedy="leave such records out",
+            )
+        return records, _written(self._kind, chosen)
 
     def answered(self, records: Sequence[Any], answer: bytes) -> bytes:
         """What is written for the answer to them; raises :class:`BadInputError` for a field that it has not."""
         found = _parsed(self._accept, answer)
         if self._join:
+            if len(found) != len(records):
+                raise BadInputError(
+                    f"has {len(records)} records, and {len(found)} answers",
+                    place="request",
+                    remedy="send one record in each line, and no blank ones",
+                )
             found = [_beside(record, one) for record, one in zip(records, found, strict=True)]
         return _written(self._accept, _chosen(self._after, found))
 

@@ -73,7 +73,9 @@ def tell_train_loss(
     weight = float(model.weights.sum())
     if ssd is not None:
         msd, weight = ssd / max(rows, 1), float(rows)
-        how = "of all rows, with the clusters as the last epoch found them: the true one is not larger"
+        how = (
+            "of all rows, with the clusters as the last epoch found them: the true one is about that or less"
+        )
     else:
         msd = model.inertia / weight
         kept = len(summary.sampled_ids())

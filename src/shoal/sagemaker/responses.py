@@ -77,7 +77,7 @@ def chosen_answer(accept: str, default: str) -> str | None:
     for i, part in enumerate(accept.lower().split(",")):
         kind, *parameters = (p.strip() for p in part.split(";"))
         wishes.append((kind.count("*"), i, _quality(parameters), kind))
-    rated = []
+    rated: list[tuple[float, int, int, str]] = []
     for kind in (default, *KINDS):
         # the wish that names a format most closely is the one that counts for it
         meant = min((wish for wish in wishes if _meets(kind, wish[-1])), default=None)

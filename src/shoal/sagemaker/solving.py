@@ -139,7 +139,7 @@ class ExactPass(NamedTuple):
     def moved(self, centres: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         """Centres at the means of their rows, and the sum of squared distances of the rows to them.
 
-        That sum is of the clusters as they were: the true one is not larger.
+        That sum is of the clusters as they were: the true one is about that or less.
 
         >>> totals = ExactPass.over([np.array([[0.0], [2.0], [9.0]], np.float32)], np.array([[0.0], [9.0]]))
         >>> totals.moved(np.array([[0.0], [9.0]]))

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
-import lzma
 import os
 import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from shoal.errors import DamagedFileError, ShoalError
 
 LARGEST = 8 << 30
 """Bytes that an archive may hold, unpacked."""
 _MOST_FILES = 10_000
-_MOST_HEADERS = 64 << 10
-"""Bytes between two files: tarfile reads a long name, or a list of attributes, into memory, however long it claims to be."""
+_SPARE, _EACH = 64 << 10, 4 << 10
+"""Bytes, in all and for each file, that are not of its content: tarfile takes long names and attributes into memory."""
 _BUFFER = 10_240
-_PACKERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError, RecursionError)
+_GZIP = b"\x1f\x8b"
+_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError)
 
 
 def packed(files: Mapping[str, Path], file: BinaryIO) -> None:
@@ -44,10 +42,10 @@ def packed(files: Mapping[str, Path], file: BinaryIO) -> None:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a tar archive, compressed or not, by its first bytes."""
+    """Whether a file is an archive, packed by gzip or not, by its first bytes."""
     with path.open("rb") as file:
         head = file.read(tarfile.BLOCKSIZE)
-    if _packer(head) is not None:
+    if head.startswith(_GZIP):
         return True
     try:
         tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
@@ -65,11 +63,13 @@ def unpack(source: Path, folder: Path, matters: Callable[[PurePosixPath], bool])
     """
     try:
         with source.open("rb") as raw:
-            packer = _packer(raw.read(8))
+            is_packed = raw.read(len(_GZIP)) == _GZIP
             raw.seek(0)
-            counted = _Counted(raw if packer is None else packer(raw))
-            with tarfile.open(fileobj=counted, mode="r|", bufsize=_BUFFER) as archive:
+            counted = _Counted(gzip.GzipFile(fileobj=raw) if is_packed else raw)
+            with tarfile.open(fileobj=cast(BinaryIO, counted), mode="r|", bufsize=_BUFFER) as archive:
                 _unpack(archive, counted, folder, matters, source)
+            while counted.read(_BUFFER):  # the checksum stands at the end
+                pass
     except ShoalError:
         raise
     except _DAMAGE as error:
@@ -81,13 +81,13 @@ class _Counted:
     """Reads on until a limit that is set anew for each file."""
 
     def __init__(self, file: Any) -> None:
-        self._file, self._count, self.limit = file, 0, 0
+        self._file, self._count, self.limit = file, 0, _SPARE
 
     def read(self, size: int) -> bytes:
         data: bytes = self._file.read(size)
         self._count += len(data)
         if self._count > self.limit:
-            raise tarfile.ReadError("its headers are too long")
+            raise tarfile.ReadError("too much of it belongs to no file")
         return data
 
 
@@ -99,16 +99,14 @@ def _unpack(
     source: Path,
 ) -> None:
     total = count = 0
-    counted.limit = _MOST_HEADERS + _BUFFER
     while (entry := archive.next()) is not None:
-        archive.members.clear()  # of what was read none is asked for again
         name, total, count = PurePosixPath(entry.name), total + entry.size, count + 1
         outside = name.is_absolute() or ".." in name.parts or "\0" in entry.name
         if outside or not (entry.isfile() or entry.isdir()) or entry.issparse() or entry.size < 0:
             raise DamagedFileError(f"{source}: holds {entry.name[:200]!r}, which is unsafe to unpack")
         if total > LARGEST or count > _MOST_FILES:
             raise DamagedFileError(f"{source}: unpacks to too much ({total} bytes, {count} files so far)")
-        counted.limit = entry.offset_data + entry.size + _MOST_HEADERS + _BUFFER
+        counted.limit += _EACH + (entry.size if entry.isfile() else 0)
         content = archive.extractfile(entry)
         if content is None or not matters(name):
             continue
@@ -116,7 +114,3 @@ def _unpack(
         to.parent.mkdir(parents=True, exist_ok=True)
         with to.open("wb") as file:
             shutil.copyfileobj(content, file)
-
-
-def _packer(head: bytes) -> Callable[..., Any] | None:
-    return next((opened for magic, opened in _PACKERS.items() if head.startswith(magic)), None)

@@ -129,16 +129,17 @@ def transform(
     ----------
     source : a file, folder, glob or URI such as ``s3://bucket/prefix``. Of a folder all files are read but those whose names
         begin with a dot or an underscore; those that are compressed (``.gz`` and the like) are unpacked.
-    target : a folder or URI. Answers that are there already are replaced.
+    target : a folder or URI. Answers that are there already are replaced; where they lie among the files, they are not
+        read as such.
 
     Raises
     ------
     BadInputError : naming file, record and remedy; answers of the files before it stay.
     """
     settings = settings or TransformSettings()
-    files, began = _inputs(source), time.perf_counter()
-    total, before, rows = sum(file.size for file, _ in files), 0, 0
     filesystem, folder = _target(target)
+    files, began = _without_answers(_inputs(source), filesystem, folder), time.perf_counter()
+    total, before, rows = sum(file.size for file, _ in files), 0, 0
     for file, name in files:
         with _written(filesystem, f"{folder}/{name}{SUFFIX}") as write, file.open() as opened:
             raw = CountedStream(opened)
@@ -210,6 +211,20 @@ def _inputs(source: str) -> list[tuple[Located, str]]:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInputError(f"names two files {twice}", place=source, remedy="name their folder instead")
     return files
+
+
+def _without_answers(
+    files: list[tuple[Located, str]], filesystem: Any, folder: str
+) -> list[tuple[Located, str]]:
+    """The files but for those that an earlier transform of them wrote."""
+    if not filesystem.equals(files[0][0].filesystem):
+        return files
+    answers = {_absolute(filesystem, f"{folder}/{name}{SUFFIX}") for _, name in files}
+    return [(file, name) for file, name in files if _absolute(filesystem, file.path) not in answers]
+
+
+def _absolute(filesystem: Any, path: str) -> str:
+    return os.path.realpath(path) if isinstance(filesystem, pafs.LocalFileSystem) else path
 
 
 def _filesystem(spec: str) -> tuple[Any, str, str]:

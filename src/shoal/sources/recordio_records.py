@@ -71,7 +71,9 @@ class Tensor:
             digits takes minutes.
         """
         if len(self.shape) > _MOST_DIMS:
-            raise BadInputError(f"has a shape of {len(self.shape)} dimensions, where {_MOST_DIMS} are the most")
+            raise BadInputError(
+                f"has a shape of {len(self.shape)} dimensions, where {_MOST_DIMS} are the most"
+            )
         size = 1 if self.shape else len(self.values)
         for dim in sorted(self.shape):  # a zero comes first
             size *= dim
