@@ -36,6 +36,9 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
 
+# a client our formats and jobs are tested with; it wants older releases of what we use, so it has a room of its own
+SAGEMAKER_SDK := sagemaker==2.257.7 scipy
+
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/shoal/kernels/*.?pp)
 
 $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
@@ -45,4 +48,6 @@ $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
 $(VENV)/test-installed: $(VENV)/installed
 	@sh scripts/debian_packages.sh test
 	$(BIN)/python -m pip install -q --group test --group lint
+	$(PYTHON) -m venv $(VENV)/sagemaker-sdk
+	$(VENV)/sagemaker-sdk/bin/python -m pip install -q $(SAGEMAKER_SDK) || echo "without the SageMaker SDK its tests are skipped"
 	touch $@

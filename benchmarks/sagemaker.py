@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -25,7 +26,7 @@ from shoal.sagemaker.job_store import JobStore
 from shoal.sources.files import open_files
 from shoal.sources.recordio_template import write_dense
 
-SDK = Path(os.environ.get("SHOAL_SAGEMAKER_SDK_PYTHON", "/tmp/smsdk/bin/python"))
+SDK = Path(os.environ.get("SHOAL_SAGEMAKER_SDK_PYTHON", Path(sys.prefix) / "sagemaker-sdk/bin/python"))
 """An environment with the last release of the SDK that has a codec: sagemaker 2.257.7."""
 WIDTHS = (26, 400)
 OUR_BYTES, SDK_BYTES, QUICK_BYTES = 400 << 20, 16 << 20, 2 << 20

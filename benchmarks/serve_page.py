@@ -28,7 +28,7 @@ def section(rows: list[Row], targets: list[Target]) -> Iterator[str]:
     body = []
     for case in cases:
         found = {r["server"]: r for r in load if (r["width"], r["batch"], r["connections"]) == case}
-        peers = [found[p] for p in PEERS if p in found]
+        peers = [found[p] for p in PEERS if p in found and found[p]["requests_per_second"] > 0]
         name = "d={}, {} rows, {} connections".format(*case)
         ours, best = found[OURS], max(peers, key=lambda r: r["requests_per_second"])
         verdict = rate.verdict(name, ours["requests_per_second"] / best["requests_per_second"])
@@ -47,6 +47,8 @@ def section(rows: list[Row], targets: list[Target]) -> Iterator[str]:
 def _cell(row: Row | None) -> str:
     if row is None:
         return "absent"
+    if not row["requests_per_second"]:
+        return "no answer in 4 s"
     return f"{row['requests_per_second']:,.0f} ({row['p50_ms']:.3g} / {row['p99_ms']:.3g})"
 
 

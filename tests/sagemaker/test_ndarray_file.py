@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,3 +122,33 @@ def test_any_byte_may_be_wrong(at, byte):
 def test_what_the_format_lacks_is_refused(array):
     with pytest.raises(BadInputError):
         ndarray_bytes([array])
+
+
+GOLDEN = Path(__file__).with_name("golden")
+CENTRES = np.random.default_rng(7).normal(size=(3, 4))
+MADE = {
+    "centres": [CENTRES.astype("float32")],
+    **{
+        kind: [(CENTRES * 9).astype(kind)]
+        for kind in ("float64", "float16", "int32", "int64", "int8", "uint8")
+    },
+    "two": [np.arange(6, dtype="float32").reshape(2, 3), np.float32([1.5])],
+}
+"""What MXNet 1.9.1 was given to write ``golden/mxnet_NAME.nd`` with ``mx.nd.save(file, [mx.nd.array(a, dtype=...), ...])``."""
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_mxnet_wrote_is_read_and_written_byte_for_byte(name):
+    data = (GOLDEN / f"mxnet_{name}.nd").read_bytes()
+    read = read_ndarrays(data)
+    assert [a.dtype for a in read] == [a.dtype for a in MADE[name]]
+    for mine, theirs in zip(read, MADE[name], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert ndarray_bytes(MADE[name]) == data
+
+
+def test_names_that_mxnet_wrote_are_read_and_written():
+    data = (GOLDEN / "mxnet_named.nd").read_bytes()
+    named = read_named_ndarrays(data)
+    assert [name for name, _ in named] == ["centres"]
+    assert ndarray_bytes({"centres": CENTRES.astype("float32")}) == data

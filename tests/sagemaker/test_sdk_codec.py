@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.sagemaker.sdk_made import PYTHON, WHY
 
 from shoal.sources.recordio import frame
 from shoal.sources.recordio_records import Record, Tensor, encode_record, write_sparse
 from shoal.sources.recordio_source import read_rows
 from shoal.sources.recordio_template import write_dense
 
-PYTHON = Path(os.environ.get("SHOAL_SAGEMAKER_SDK_PYTHON", "/tmp/smsdk/bin/python"))
 SCRIPT = """
 import io, json, os, sys, warnings
 warnings.simplefilter("ignore")
@@ -63,7 +61,7 @@ def cases() -> list:
 def answered(tmp_path_factory):
     """What the SDK writes for the cases, and how it reads our answers."""
     if not PYTHON.exists():
-        pytest.skip("no SageMaker Python SDK 2.257.7; name its interpreter in SHOAL_SAGEMAKER_SDK_PYTHON")
+        pytest.skip(WHY)
     folder, arrays = tmp_path_factory.mktemp("sdk"), {"sparse": [sparse for _, _, sparse in cases()]}
     for i, (rows, labels, _) in enumerate(cases()):
         arrays |= {f"rows_{i}": rows} | ({} if labels is None else {f"labels_{i}": labels})

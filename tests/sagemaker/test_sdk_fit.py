@@ -14,6 +14,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from tests.sagemaker.sdk_made import PYTHON, WHY
 from typer.testing import CliRunner
 
 from shoal.cli.job import app
@@ -31,7 +32,6 @@ def beside(name):
 
 
 job_cloud, job_made = beside("job_cloud"), beside("job_made")
-PYTHON = pathlib.Path(os.environ.get("SHOAL_SAGEMAKER_SDK_PYTHON", "/tmp/smsdk/bin/python"))
 FIT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -51,9 +51,7 @@ channels = [
 kmeans.fit(channels, mini_batch_size=1000, wait=wait, logs=wait)
 print("\\n" + json.dumps([kmeans.latest_training_job.name, kmeans.model_data]))
 """
-needs_sdk = pytest.mark.skipif(
-    not PYTHON.exists(), reason="the SageMaker Python SDK 2.257.7 is not installed"
-)
+needs_sdk = pytest.mark.skipif(not PYTHON.exists(), reason=WHY)
 
 
 @pytest.fixture(scope="module")

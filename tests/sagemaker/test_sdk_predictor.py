@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.sagemaker.sdk_made import PYTHON, WHY
 
-PYTHON = Path(os.environ.get("SHOAL_SAGEMAKER_SDK_PYTHON", "/tmp/smsdk/bin/python"))
 SCRIPT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -55,7 +55,7 @@ spec.loader.exec_module(served_made)
 
 def test_the_predictors_of_the_sdk_understand_the_answers(tmp_path):
     if not PYTHON.exists():
-        pytest.skip("no SageMaker Python SDK 2.257.7; name its interpreter in SHOAL_SAGEMAKER_SDK_PYTHON")
+        pytest.skip(WHY)
     X, path = served_made.made_artefact(tmp_path)
     positions, distances = served_made.expected(X, path)
     np.save(tmp_path / "rows.npy", X)
