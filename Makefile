@@ -42,7 +42,7 @@ SAGEMAKER_SDK := sagemaker==2.257.7 scipy
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/shoal/kernels/*.?pp)
 
 $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e '.[serve]'
 	touch $@
 
 $(VENV)/test-installed: $(VENV)/installed

@@ -177,3 +177,30 @@ def test_a_connection_on_which_no_head_comes_is_closed(houses):
                 assert client.get("/health/live").status_code == 200
         finally:
             process.kill()
+
+
+def test_the_live_demonstration_shows_a_stream_that_goes_on(tmp_path):
+    command = [sys.executable, "-c", "from shoal.cli import main; main()", "demo", "--serve", "--port", "0"]
+    with subprocess.Popen([*command, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            base = re.search(r"(http://\S+?)/\s", process.stderr.readline())[1]
+            seen = []
+            for _ in range(240):
+                try:
+                    scene = httpx.get(f"{base}/v1/models/live/scene")
+                except httpx.TransportError:
+                    time.sleep(0.25)
+                    continue
+                if scene.status_code == 200 and scene.json()["rows_seen"] not in seen:
+                    seen.append(scene.json()["rows_seen"])
+                if len(seen) == 2:
+                    break
+                time.sleep(0.25)
+            assert len(seen) == 2
+            assert seen[0] < seen[1]
+            assert "Shoal" in httpx.get(base).text
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()

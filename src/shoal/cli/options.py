@@ -144,7 +144,8 @@ Delimiter = Annotated[str | None, typer.Option(help="Default: found out.", rich_
 Format = Annotated[
     str | None,
     typer.Option(
-        help="parquet, csv, tsv, arrow, jsonl, npy, npz. Default: by name.", rich_help_panel=_READING
+        help="parquet, csv, tsv, arrow, jsonl, npy, npz, recordio. Default: by name.",
+        rich_help_panel=_READING,
     ),
 ]
 Encoding = Annotated[
