@@ -47,9 +47,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser():
-    """Of the package, not of the session: while it lives, its thread has an event loop, which other tests want."""
+    """Of a module, not of the session: while it lives, its thread has an event loop, which other tests want."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium")
     if path is None:
@@ -95,7 +95,7 @@ def _many():
         yield lambda paths, **settings: stack.enter_context(serving(paths, **settings))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """500 clusters."""
     path = tmp_path_factory.mktemp("models") / "many"
@@ -142,7 +142,7 @@ def stream(tmp_path):
     return Stream(tmp_path).go_on(0, 12_000)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def reading(stream_state, houses, many, topic_file):
     """The address of a service that no test writes to."""
     paths = {"clicks": stream_state, "houses": houses[0], "many": many, "tickets": topic_file}
