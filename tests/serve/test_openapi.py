@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS, load_all_checks, not_a_server_error
+from schemathesis.checks import CHECKS, load_all_checks
 
 from shoal.model.aliases import set_alias
 from shoal.model.build import build_model
@@ -19,9 +19,6 @@ from shoal.model.cluster_model import Provenance
 from shoal.model.store import ModelStore
 from shoal.serve.app import app_of
 from shoal.serve.models import Models
-from shoal.serve.routes.aliases import add_aliases
-from shoal.serve.routes.inference import add_inference
-from shoal.serve.routes.versions import add_versions
 from shoal.serve.service import Service
 from shoal.solve.k_means import k_means
 
@@ -34,6 +31,23 @@ DESCRIBED = {
     "/v1/models/{name}/versions",
     "/v1/models/{name}/aliases",
     "/v1/models/{name}/aliases/{alias}",
+    "/v1/models/{name}/assign",
+    "/v1/models/{name}/transform",
+    "/v1/models/{name}/scene",
+    "/v1/models/{name}/choice",
+    "/v1/models/{name}/solve",
+    "/v1/models/{name}/explain",
+    "/v1/models/{name}/clusters/{cluster}/name",
+    "/v1/models/{name}/events",
+    "/v1/models/{name}/history",
+    "/v1/models/{name}/time",
+    "/v1/models/{name}/window",
+    "/v1/models/{name}/compare",
+    "/v1/models/{name}/learn",
+    "/v1/session",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
     "/v2",
     "/v2/health/live",
     "/v2/health/ready",
@@ -43,11 +57,6 @@ DESCRIBED = {
     "/v2/models/{name}/versions/{version}",
     "/v2/models/{name}/versions/{version}/ready",
     "/v2/models/{name}/versions/{version}/infer",
-}
-ADDED = {
-    "/v2": add_inference,
-    "/v1/models/{name}/aliases": add_aliases,
-    "/v1/models/{name}/versions": add_versions,
 }
 load_all_checks()
 # whether rows fit a model is known to the model alone
@@ -64,13 +73,7 @@ def the_app():
         store.publish(build_model(rows, np.ones(50), k_means(rows, k), provenance=was))
     set_alias(store.folder, "champion", 1)
     service = Service(Models.of_path(store.folder))
-    app = app_of(service)
-    for path, add in ADDED.items():
-        if path not in app.openapi()["paths"]:
-            app.openapi_schema = None
-            add(app, service)
-    app.openapi_schema = None
-    return app
+    return app_of(service)
 
 
 @functools.cache
@@ -127,23 +130,17 @@ def test_a_good_request_is_answered_as_described(path, method):
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "method"), operations(set(the_app().openapi()["paths"]) - DESCRIBED - STREAMING)
-)
-def test_no_operation_fails_whatever_it_is_asked(path, method):
-    ask(path, method, GenerationMode.POSITIVE, [not_a_server_error], 10)
-
-
 def test_every_described_operation_is_told_in_full():
     held = the_app().openapi()["paths"]
-    assert set(held) >= DESCRIBED
+    assert set(held) == DESCRIBED | STREAMING
     for path in DESCRIBED:
         for method, operation in held[path].items():
             assert operation["summary"], path
             assert operation["description"], path
             good = [status for status in operation["responses"] if status.startswith("2")]
-            assert len(good) == 1, path
-            if good != ["204"]:
-                assert operation["responses"][good[0]]["content"]["application/json"]["schema"], path
+            assert len(good) == (2 if path.endswith("/learn") else 1), path  # accepted, or known already
+            kind = "text/plain" if path == "/metrics" else "application/json"
+            for status in set(good) - {"204"}:
+                assert operation["responses"][status]["content"][kind]["schema"], path
             assert {"401", "421", "500"} <= set(operation["responses"]), path
             assert ("requestBody" in operation) == (method in ("post", "put")), path

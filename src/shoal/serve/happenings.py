@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from shoal.model.events import Event
 from shoal.serve.event_sources import EventSource, Fresh, Shares, source_of
 from shoal.serve.feed import Feed
 from shoal.serve.models import Models, Served
+from shoal.serve.periodic import every
 
 _log = logging.getLogger(__name__)
 
@@ -161,27 +162,9 @@ class Happenings:
             if served is not None:
                 self._on_poll(served)
 
-    @contextmanager
-    def watching(self, seconds: float = 1.0) -> Iterator[None]:
+    def watching(self, seconds: float = 1.0) -> AbstractContextManager[None]:
         """Poll every so often, on a thread, while the block runs."""
-        done = threading.Event()
-
-        def watch() -> None:
-            while True:
-                try:
-                    self.poll()
-                except Exception:  # a thread that dies would be silent for ever
-                    _log.exception("looking for events failed")
-                if done.wait(seconds):
-                    return
-
-        thread = threading.Thread(target=watch, name="shoal-happenings", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join(timeout=5.0)
+        return every(seconds, self.poll, name="shoal-happenings")
 
     def _changed(self, served: Served) -> None:
         version = served.version, served.model.version

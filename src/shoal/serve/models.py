@@ -6,8 +6,8 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from shoal.errors import ShoalError
 from shoal.features.recipe import Recipe
 from shoal.model.cluster_model import ClusterModel
 from shoal.serve.opening import Kind, find
+from shoal.serve.periodic import every
 from shoal.serve.topics import ServedTopics
 from shoal.summary.coreset import Coreset
 
@@ -147,25 +148,9 @@ class Models:
                 self._complaints[name] = str(error)
         return changed
 
-    @contextmanager
-    def watching(self, seconds: float = 1.0) -> Iterator[None]:
+    def watching(self, seconds: float = 1.0) -> AbstractContextManager[None]:
         """Refresh every so often, on a thread, while the block runs."""
-        done = threading.Event()
-
-        def watch() -> None:
-            while not done.wait(seconds):
-                try:
-                    self.refresh()
-                except Exception:  # a thread that dies would leave an old version for ever
-                    _log.exception("looking for newer versions failed")
-
-        thread = threading.Thread(target=watch, name="shoal-refresh", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join(timeout=5.0)
+        return every(seconds, self.refresh, name="shoal-refresh")
 
     def _refresh_one(self, name: str) -> bool:
         with self._turn:
