@@ -24,7 +24,7 @@ from shoal.sagemaker.joining import Joining
 from shoal.sagemaker.requests import JSON, JSON_LINES, KINDS, PLACE
 from shoal.sagemaker.responses import checked_answer
 from shoal.sagemaker.splitting import Split, payloads
-from shoal.sagemaker.tree import CSV, RECORDIO, content_type
+from shoal.sagemaker.tree import CSV, RECORDIO, content_type, is_hidden
 from shoal.sources.locate import Located, locate, name_format
 from shoal.sources.remote import filesystem_of
 from shoal.sources.streams import DAMAGE, CountedStream, chunk_reader
@@ -201,7 +201,7 @@ def _inputs(source: str) -> list[tuple[Located, str]]:
         files = [
             (Located(prefix + i.path, i.path, filesystem, i.size or 0), name)
             for i, name in sorted(named, key=lambda pair: pair[1])
-            if not any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
+            if not is_hidden(name)
         ]
         if not files:
             raise BadInputError("holds no files", place=source, remedy="name a folder with files of records")
