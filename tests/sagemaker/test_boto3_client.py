@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.sagemaker import served_made
 
 from shoal.sagemaker.requests import JSON, JSON_LINES
 from shoal.sagemaker.tree import CSV, RECORDIO
 from shoal.sources.recordio_template import write_dense
 
 boto3 = pytest.importorskip("boto3")
-
-spec = importlib.util.spec_from_file_location("served_made", Path(__file__).with_name("served_made.py"))
-served_made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(served_made)
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import pathlib
 import shutil
 
 import numpy as np
 import pytest
+from tests.sagemaker import job_made
+from tests.sagemaker.job_made import blobs, failure, make_job, run
 
 from shoal.sagemaker.artefact import read_artefact, write_artefact
 from shoal.sagemaker.intake import Intake
 
-spec = importlib.util.spec_from_file_location("job_made", pathlib.Path(__file__).with_name("job_made.py"))
-job_made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(job_made)
-blobs, make_job, run, failure = job_made.blobs, job_made.make_job, job_made.run, job_made.failure
 BOTH = {"train": {}, "model": {"ContentType": "application/x-sagemaker-model"}}
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import os
-import pathlib
 import threading
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.sagemaker import job_cloud
 
 from shoal.errors import BadInputError, DamagedFileError
 from shoal.sagemaker.job_inputs import PipeFeeder, dealt, lay_out, objects_of
 from shoal.sagemaker.job_spec import ChannelSpec
 from shoal.sagemaker.remote_files import Place, Reading, RemoteObject, objects_under, place_of, send
 from shoal.sagemaker.tree import Tree
-
-spec = importlib.util.spec_from_file_location("job_cloud", pathlib.Path(__file__).with_name("job_cloud.py"))
-job_cloud = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(job_cloud)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import io
 import json
 import os
@@ -18,6 +17,9 @@ import time
 
 import numpy as np
 import pytest
+from tests.sagemaker import job_cloud
+from tests.sagemaker.job_cloud import channel, csv, document, pbr
+from tests.sagemaker.job_made import blobs, true_msd
 
 from shoal.errors import ShoalError
 from shoal.sagemaker.artefact import read_artefact
@@ -25,17 +27,6 @@ from shoal.sagemaker.job_run import run_job
 from shoal.sagemaker.job_spec import JobSpec
 from shoal.sagemaker.job_store import JobStore
 
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-job_cloud, job_made = beside("job_cloud"), beside("job_made")
-blobs, true_msd = job_made.blobs, job_made.true_msd
-channel, document, csv, pbr = job_cloud.channel, job_cloud.document, job_cloud.csv, job_cloud.pbr
 PARTS = [blobs(700 + 100 * i, seed=i) for i in range(3)]
 TEST = blobs(500, seed=9)
 SLOW = "text/csv;label_size=0"

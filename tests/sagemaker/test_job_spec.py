@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pathlib
 
 import pytest
+from tests.sagemaker.job_cloud import channel, document
 
 from shoal.errors import BadInputError
 from shoal.sagemaker.job_spec import JobSpec, JobSpecError
 from shoal.sagemaker.job_tuning_spec import TuningSpec
 
-spec = importlib.util.spec_from_file_location("job_cloud", pathlib.Path(__file__).with_name("job_cloud.py"))
-job_cloud = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(job_cloud)
-channel, document = job_cloud.channel, job_cloud.document
 EXAMPLE = pathlib.Path(__file__).parents[2] / "examples/sagemaker_job.json"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pathlib
 
 import numpy as np
 import pytest
+from tests.sagemaker import job_made
+from tests.sagemaker.job_cloud import channel, document, pbr
 from typer.testing import CliRunner
 
 from shoal.cli.job import app
@@ -18,16 +19,6 @@ from shoal.sagemaker.job_spec import JobSpec
 from shoal.sagemaker.job_store import JobStore
 from shoal.sagemaker.job_tune import tune
 
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-job_cloud, job_made = beside("job_cloud"), beside("job_made")
-channel, document, pbr = job_cloud.channel, job_cloud.document, job_cloud.pbr
 TRAIN, TEST = [job_made.blobs(900, seed=i) for i in range(3)], job_made.blobs(400, seed=7)
 MNIST = pathlib.Path(__file__).parents[3] / "shared/data/mnist"
 
@@ -53,6 +44,19 @@ def test_the_test_msd_of_every_trial_is_exact_and_the_right_k_is_suggested(given
         assert trial.test_ssd == pytest.approx(trial.test_msd * len(TEST), rel=1e-12)
     assert tuning.choice.suggested == 5
     assert tuning.best.test_msd == min(t.test_msd for t in tuning.trials)
+
+
+def test_it_tells_how_far_its_one_read_is(given):
+    told = []
+    tune(
+        JobSpec.from_dict(given | {"HyperParameters": {"k": "2", "mini_batch_size": "500"}}),
+        [2],
+        on_progress=told.append,
+    )
+    rows = [progress.rows for progress in told]
+    assert rows == sorted(rows)
+    assert rows[0] <= 500
+    assert rows[-1] == sum(map(len, TRAIN))
 
 
 def test_one_read_finds_what_a_job_for_each_k_finds(given, tmp_path):

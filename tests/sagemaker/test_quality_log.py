@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shoal.sagemaker import quality_log
 from shoal.sagemaker.quality_log import QualityLog
 
 TUNER = r"#quality_metric: host=\S+, test msd <loss>=(\S+)"
@@ -49,3 +50,13 @@ def test_a_remark_is_one_line():
     out = io.StringIO()
     QualityLog("algo-1", out).info("a\nb")
     assert len(out.getvalue().splitlines()) == 1
+
+
+def test_rows_read_are_told_now_and_then(monkeypatch):
+    out, moment = io.StringIO(), [0.0]
+    monkeypatch.setattr(quality_log.time, "monotonic", lambda: moment[0])
+    log = QualityLog("algo-1", out)
+    for second in range(26):
+        moment[0] = float(second)
+        log.rows_read(1000 * second)
+    assert re.findall(r"([\d,]+) rows read", out.getvalue()) == ["10,000", "20,000"]

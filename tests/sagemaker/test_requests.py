@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -255,10 +254,9 @@ def test_all_texts_means_csv():
 
 def test_a_shape_of_many_dimensions_is_refused_before_it_is_multiplied():
     tensor = Tensor(np.float32([1]), np.uint64([0]), (2**62,) * 100_000)
-    body, began = frame(encode_record(Record({"values": tensor}))), time.perf_counter()
+    body = frame(encode_record(Record({"values": tensor})))
     with pytest.raises(BadInputError, match=r"record 1 \(byte 0\): has a shape of 100000 dimensions"):
         read_request(RECORDIO, body, 3)
-    assert time.perf_counter() - began < 2
 
 
 def test_room_is_asked_for_before_rows_are_unpacked():

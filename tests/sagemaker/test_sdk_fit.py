@@ -6,14 +6,13 @@ SHOAL_SAGEMAKER_SDK_PYTHON.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import pathlib
 import subprocess
 
 import numpy as np
 import pytest
+from tests.sagemaker import job_cloud, job_made
 from tests.sagemaker.sdk_made import PYTHON, WHY
 from typer.testing import CliRunner
 
@@ -23,15 +22,6 @@ from shoal.sagemaker.artefact import read_artefact
 from shoal.sagemaker.job_follow import follow
 from shoal.sagemaker.job_store import JobStore
 
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-job_cloud, job_made = beside("job_cloud"), beside("job_made")
 FIT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")

@@ -5,14 +5,13 @@ It is release 2.257.7 in an environment of its own: name its interpreter in SHOA
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.sagemaker import served_made
 from tests.sagemaker.sdk_made import PYTHON, WHY
 
 SCRIPT = """
@@ -47,10 +46,6 @@ found = Predictor(serializer=JSONLinesSerializer(), deserializer=JSONLinesDeseri
 answers["JSON lines"] = [pair(one) for one in found]
 print(json.dumps(answers))
 """
-
-spec = importlib.util.spec_from_file_location("served_made", Path(__file__).with_name("served_made.py"))
-served_made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(served_made)
 
 
 def test_the_predictors_of_the_sdk_understand_the_answers(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import os
 import signal
@@ -12,11 +11,11 @@ import sys
 import threading
 import time
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from tests.sagemaker.served_made import expected, free_port, made_artefact, made_model, server
 
 import shoal.sagemaker.serving as serving
 from shoal.engines.local import fit
@@ -30,12 +29,6 @@ from shoal.sagemaker.tree import CSV, RECORDIO
 from shoal.serve.settings import Settings
 from shoal.sources.recordio import frame
 from shoal.sources.recordio_records import Record, Tensor, encode_record
-
-spec = importlib.util.spec_from_file_location("served_made", Path(__file__).with_name("served_made.py"))
-served_made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(served_made)
-expected, free_port, server = served_made.expected, served_made.free_port, served_made.server
-made_artefact, made_model = served_made.made_artefact, served_made.made_model
 
 
 @pytest.fixture(scope="module")

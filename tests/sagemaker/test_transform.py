@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import io
 import json
 import struct
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.sagemaker import served_made
 from typer.testing import CliRunner
 
 from shoal.errors import BadInputError, ShoalError
@@ -28,9 +28,6 @@ from shoal.sources.recordio import frame
 from shoal.sources.recordio_source import read_rows
 from shoal.sources.recordio_template import write_dense
 
-spec = importlib.util.spec_from_file_location("served_made", Path(__file__).with_name("served_made.py"))
-served_made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(served_made)
 MNIST = Path(__file__).parents[3] / "shared/data/mnist"
 LINES = TransformSettings(split="Line", accept=CSV)
 

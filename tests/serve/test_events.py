@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -24,6 +25,7 @@ from tests.engines.stream.made import lines, run
 
 import shoal
 import shoal.serve.happenings as happenings_module
+import shoal.serve.json_tail as json_tail
 from shoal.model.build import build_model
 from shoal.model.cluster_model import Provenance
 from shoal.model.events import Event
@@ -211,10 +213,10 @@ def test_many_events_are_read_once_and_the_oldest_let_go(stream, tmp_path, monke
     write(state / "events.jsonl", (born(i % 50, i) for i in range(50_000)))
     client = service_of(state)[1]
     client.get("/v1/models/m/events")
-    began = time.perf_counter()
-    for _ in range(20):
-        page = client.get("/v1/models/m/events").json()
-    assert (time.perf_counter() - began) / 20 < 0.1
+    parsed = []
+    monkeypatch.setattr(json_tail, "json", SimpleNamespace(loads=lambda line, **_: parsed.append(line)))
+    page = client.get("/v1/models/m/events").json()
+    assert parsed == []
     assert page["next"] == 50_000 - 99
     assert client.get("/v1/models/m/events", params={"before": 30_002}).json()["events"][-1]["seq"] == 30_001
 
@@ -372,9 +374,7 @@ def test_a_real_listener_resumes_is_noticed_when_it_leaves_and_does_not_hold_up_
         thread.start()
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        process.wait(timeout=20)
-        assert time.monotonic() - began < 2.0
+        process.wait(timeout=8)  # less than the grace that a listener without an end would use up
         thread.join(timeout=5)
         assert b"event: hello" in ended[0]
         assert "Error" not in process.stderr.read()

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import pathlib
 import time
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.sources.stream_made import drained, opened, restarted
 
 from shoal.errors import BadInputError
-
-_spec = importlib.util.spec_from_file_location(
-    "stream_made", pathlib.Path(__file__).with_name("stream_made.py")
-)
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
-drained, opened, restarted = made.drained, made.opened, made.restarted
 
 
 @pytest.fixture(autouse=True)

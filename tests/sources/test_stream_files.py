@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
-import pathlib
 
 import numpy as np
 import pyarrow as pa
@@ -12,19 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.sources.stream_made import drained, opened, restarted
 
 from shoal.errors import BadInputError
 from shoal.sources.files import open_files
 from shoal.sources.options import ReadOptions
 from shoal.sources.stream_open import open_stream
 from shoal.sources.stream_protocol import StreamSource
-
-_spec = importlib.util.spec_from_file_location(
-    "stream_made", pathlib.Path(__file__).with_name("stream_made.py")
-)
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
-drained, opened, restarted = made.drained, made.opened, made.restarted
 
 TEXTS = {
     "a.csv": "x,name\n"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -14,16 +12,10 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.sources.stream_made import drained, opened
 
 from shoal.errors import BadInputError
 from shoal.sources import stream_records
-
-_spec = importlib.util.spec_from_file_location(
-    "stream_made", pathlib.Path(__file__).with_name("stream_made.py")
-)
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
-drained, opened = made.drained, made.opened
 
 
 def line(i):

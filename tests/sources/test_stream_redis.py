@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
-import pathlib
 import shutil
 import socket
 import subprocess
 import time
 
 import pytest
+from tests.sources import stream_made as made
+from tests.sources.stream_made import drained, opened
 
 from shoal.errors import BadInputError, ShoalError
 from shoal.sources.stream_protocol import StreamSource
 
-_spec = importlib.util.spec_from_file_location(
-    "stream_made", pathlib.Path(__file__).with_name("stream_made.py")
-)
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
-drained, opened = made.drained, made.opened
 _numbers = itertools.count()
 
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +64,19 @@ def test_a_cache_gives_the_very_vectors(embedder: Embedder, tmp_path: Path) -> N
 
 def test_a_book_costs_no_more_than_what_is_read_of_it(embedder: Embedder) -> None:
     book = "all happy families are alike. " * 200_000
-    start = time.perf_counter()
     found = embedder.embed([book, book[:MAX_CHARS]])
-    assert time.perf_counter() - start < 10
     assert np.array_equal(found[0], found[1])
+    read: list[str] = []
+
+    class Model:
+        device = type("Device", (), {"type": "cpu"})
+
+        def encode(self, texts: list[str], **options: object) -> np.ndarray:
+            read.extend(texts)
+            return np.ones((len(texts), 2), np.float32)
+
+    sentence_model.SentenceModel(Model(), "m", "f").embed([book])
+    assert read == [book[:MAX_CHARS]]
 
 
 def test_what_is_no_text_and_no_model(

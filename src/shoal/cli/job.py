@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from shoal.cli import options as o
-from shoal.cli.console import new_table, out, print_json, print_table
+from shoal.cli.console import new_table, out, print_json, print_table, watching
 from shoal.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -180,10 +180,11 @@ def tune(
     asked = TuningSpec.from_dict(read_document(spec))
     tried = tuple(o.parse_ks(ks)) if ks is not None else asked.ks or tuple(range(2, 13))
     values = tuple(o.parse_ks(factors)) if factors is not None else asked.factors
-    tuning = tune_job(
-        asked.job, tried, factors=values, endpoint_url=endpoint_url,
-        objective=objective or asked.objective,  # type: ignore[arg-type]
-    )  # fmt: skip
+    with watching("reading, and solving for every k") as watch:
+        tuning = tune_job(
+            asked.job, tried, factors=values, endpoint_url=endpoint_url, on_progress=watch,
+            objective=objective or asked.objective,  # type: ignore[arg-type]
+        )  # fmt: skip
     written = tuning.save(out_dir, artefacts=artefacts) if out_dir is not None else []
     if json:
         print_json(tuning.to_dict() | {"without_effect": list(asked.without_effect)})

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
 from shoal.sagemaker.named_pipe import NamedPipe
-from shoal.sagemaker.tree import CSV, RECORDIO, ChannelSettings, Hosts, Tree, is_hidden
+from shoal.sagemaker.tree import CSV, RECORDIO, ChannelSettings, Hosts, Tree
 from shoal.sources.coerce import coerce_text
 from shoal.sources.files import FileSource
-from shoal.sources.locate import Located
+from shoal.sources.locate import Located, is_hidden
 from shoal.sources.options import ReadOptions
 from shoal.sources.streams import ReplayInput
 

@@ -24,7 +24,8 @@ from shoal.sagemaker.remote_files import (
     place_of,
     starts_with,
 )
-from shoal.sagemaker.tree import CSV, Tree, is_hidden
+from shoal.sagemaker.tree import CSV, Tree
+from shoal.sources.locate import is_hidden
 
 GZIP = b"\x1f\x8b"
 LOOK_AGAIN = 0.02

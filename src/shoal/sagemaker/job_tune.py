@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import StringIO
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from shoal.engines.reading import Progress
 from shoal.errors import ShoalError
 from shoal.model.build import build_model
 from shoal.model.cluster_model import ClusterModel, Provenance
@@ -142,6 +144,7 @@ def tune(
     factors: Sequence[int | None] = (None,),
     objective: Objective | None = None,
     endpoint_url: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Tuning:
     """Read a job's train channel once, and solve for every k and factor from its summary.
 
@@ -151,6 +154,7 @@ def tune(
     ks : numbers of clusters.
     factors : values of ``extra_center_factor``; None is ``auto``.
     objective : to be small; default: ``test:msd`` if there is a test channel, else ``train:msd``.
+    on_progress : told how far the read of the train channel is.
 
     Raises
     ------
@@ -169,7 +173,7 @@ def tune(
     )
     with tempfile.TemporaryDirectory(prefix="shoal-tune-") as scratch:
         tree = _laid_out(spec, Path(scratch) / "algo-1", endpoint_url)
-        summary, sources = _summarised(tree, asked)
+        summary, sources = _summarised(tree, asked, on_progress)
         points = points_of(summary)
         choice = choose_k(points.X, points.weights, ks, rows=summary.count, seed=asked.seed)
         trials = _solved(choice, points, asked, factors)
@@ -186,9 +190,16 @@ def _laid_out(spec: JobSpec, root: Path, endpoint_url: str | None) -> Tree:
     return tree
 
 
-def _summarised(tree: Tree, asked: Hyperparameters) -> tuple[Coreset, tuple[str, ...]]:
-    log, stop = QualityLog(stream=StringIO()), threading.Event()
-    share = Share(tree, asked, Hosts(), tree.channels(), log, stop, lambda: None)
+def _summarised(
+    tree: Tree, asked: Hyperparameters, on_progress: Callable[[Progress], None] | None
+) -> tuple[Coreset, tuple[str, ...]]:
+    log, stop, began = QualityLog(stream=StringIO()), threading.Event(), time.monotonic()
+
+    def tell(rows: int) -> None:
+        if on_progress is not None:
+            on_progress(Progress(rows, 0, None, time.monotonic() - began))
+
+    share = Share(tree, asked, Hosts(), tree.channels(), log, stop, lambda: None, tell)
     intake = share.summarise()
     if not intake.rows:
         raise ShoalError("channel train: no rows; name objects with data")

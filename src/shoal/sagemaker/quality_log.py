@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 ALGORITHM = "Shoal"
+EVERY = 10.0
+"""Seconds between lines about rows that are being read."""
 
 
 class QualityLog:
@@ -29,6 +31,7 @@ class QualityLog:
         self.host, self.debugging = host, debug
         self._stream = stream
         self._began = time.time()
+        self._due = time.monotonic() + EVERY
 
     def info(self, text: str) -> None:
         """A remark."""
@@ -50,6 +53,12 @@ class QualityLog:
     def progress(self, percent: float) -> None:
         """How far the reads of the data are."""
         self.info(f"#progress_metric: host={self.host}, completed {percent:.1f} % of epochs")
+
+    def rows_read(self, rows: int) -> None:
+        """Rows of the train channel so far; said now and then, so that a long read does not look like a dead one."""
+        if time.monotonic() >= self._due:
+            self.info(f"{rows:,} rows read")
+            self._due = time.monotonic() + EVERY
 
     def throughput(self, rows: int, seconds: float) -> None:
         """Rows a second of all reads of the train channel."""

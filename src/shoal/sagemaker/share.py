@@ -40,6 +40,7 @@ class Share:
     ----------
     stop : set when the job is to end.
     watch : called now and then while data are read; raises if another host is gone.
+    on_rows : called with the rows of the train channel that have been read, after every batch of them.
     """
 
     tree: Tree
@@ -49,6 +50,7 @@ class Share:
     log: QualityLog
     stop: threading.Event
     watch: Callable[[], None]
+    on_rows: Callable[[int], None]
 
     def _channel(self, name: str) -> Channel:
         return Channel(self.tree, self.channels[name], self.hosts, self.asked.mini_batch_size, self.stop)
@@ -112,6 +114,7 @@ class Share:
         due = time.monotonic()
         for rows in self._batches(channel, 0, intake.done):
             intake.take(rows)
+            self.on_rows(intake.rows)
             if keeps and time.monotonic() >= due + every:
                 save_checkpoint(intake, folder, host, read_as)
                 due = time.monotonic()

@@ -55,6 +55,8 @@ def train(root: str | os.PathLike[str] | None = None) -> int:
             job = _Job(tree, Hyperparameters.from_strings(tree.hyperparameters()), hosts, log, stop)
             job.check()
             name = os.environ.get("TRAINING_JOB_ARN") or os.environ.get("TRAINING_JOB_NAME") or ""
+            if (others := len(hosts.names) - 1) > 0:
+                log.info(f"waiting for {others} other host{'s'[: others > 1]}")
             group = job.group = join(hosts, name, stop=stop)
             log.info(f"hosts of the job that have met: {', '.join(hosts.names)}")
             job.run()
@@ -131,7 +133,16 @@ class _Job:
     @cached_property
     def share(self) -> Share:
         """What this host reads."""
-        return Share(self.tree, self.asked, self.hosts, self.channels, self.log, self.stop, self.group.check)
+        return Share(
+            self.tree,
+            self.asked,
+            self.hosts,
+            self.channels,
+            self.log,
+            self.stop,
+            self.group.check,
+            self.log.rows_read,
+        )
 
     def _needs_earlier(self) -> bool:
         return "model" in self.channels and (self.hosts.rank == 0 or bool(self.asked.half_life_time_size))

@@ -24,8 +24,8 @@ from shoal.sagemaker.joining import Joining
 from shoal.sagemaker.requests import JSON, JSON_LINES, KINDS, PLACE
 from shoal.sagemaker.responses import checked_answer
 from shoal.sagemaker.splitting import Split, payloads
-from shoal.sagemaker.tree import CSV, RECORDIO, content_type, is_hidden
-from shoal.sources.locate import Located, locate, name_format
+from shoal.sagemaker.tree import CSV, RECORDIO, content_type
+from shoal.sources.locate import Located, is_hidden, locate, name_format
 from shoal.sources.remote import filesystem_of
 from shoal.sources.streams import DAMAGE, CountedStream, chunk_reader
 

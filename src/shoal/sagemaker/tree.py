@@ -89,15 +89,6 @@ def content_type(text: str, place: str) -> tuple[str, dict[str, str]]:
     return kind, parameters
 
 
-def is_hidden(name: str) -> bool:
-    """Whether an object is a marker of some tool and no data, from its path in the channel.
-
-    >>> [is_hidden(name) for name in ("a.csv", "_SUCCESS", "_temporary/a.csv", "b/.part")]
-    [False, True, True, True]
-    """
-    return any(part.startswith((".", "_")) for part in name.split("/"))
-
-
 def seconds_of(variable: str, default: float) -> float:
     """Seconds that a variable of the environment asks for.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -129,9 +130,11 @@ def infer_block(block: bytes) -> Any:
     [DataType(int64), DataType(string)]
     """
     try:
-        return _read(block, None).schema if block.strip() else pa.schema([])
+        if not _has_bare_null(block):
+            return _read(block, None).schema if block.strip() else pa.schema([])
     except pa.ArrowException:
-        return _infer_from(list(_objects(block)))
+        pass
+    return _infer_from(list(_objects(block)))
 
 
 def type_of(field: Any, options: ReadOptions) -> Any:
@@ -142,6 +145,7 @@ def type_of(field: Any, options: ReadOptions) -> Any:
 
 
 _TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
+_NULL_BEHIND, _NULL_ANYWHERE = re.compile(rb"\}[ \t\r]*null"), re.compile(rb"[\n}][ \t\r]*null")
 _FEW = 8
 """So few lines are parsed one by one when one of them is bad."""
 
@@ -184,6 +188,8 @@ class _Found:
 
 def _parse_together(block: bytes, schema: Any, lines: int | None) -> Any:
     """The rows of a block in which all is well, else None."""
+    if _has_bare_null(block):
+        return None
     try:
         batches = _read(block, schema).combine_chunks().to_batches()
         # Keys that no line of the block has come back last or not at all: names decide, not places.
@@ -196,6 +202,16 @@ def _parse_together(block: bytes, schema: Any, lines: int | None) -> Any:
         if lines != batch.num_rows:
             lines = sum(1 for line in block.split(b"\n") if line.strip())
     return batch if lines == batch.num_rows and not _TWO_OBJECTS.search(block) else None
+
+
+def _has_bare_null(block: bytes) -> bool:
+    """Whether a line may hold a null that is no value of an object: Arrow takes it for a row, or ends the process."""
+    if b"null" not in block:
+        return False
+    lines = block.count(b"\n") - block.endswith(b"\n")
+    if block.startswith(b"{") and block.count(b"\n{") == lines:  # as most programs write it
+        return bool(_NULL_BEHIND.search(block))
+    return block.lstrip().startswith(b"null") or bool(_NULL_ANYWHERE.search(block))
 
 
 def _parse_one(line: bytes, number: int, schema: Any) -> BadRecord | dict[str, Any]:
@@ -246,6 +262,8 @@ def _infer_from(items: list[Any]) -> Any:
     for item in items:
         if isinstance(item, dict):
             for name, value in item.items():
+                if not _is_text(name):
+                    continue
                 kind = _kind_of(value)
                 seen.setdefault(name, [])
                 if kind is not None:
@@ -255,6 +273,11 @@ def _infer_from(items: list[Any]) -> Any:
     )
 
 
+def _is_text(name: str) -> bool:
+    """Whether a key can name a column: half a surrogate pair, which an escape can spell, cannot."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def _kind_of(value: Any) -> Any:
     if value is None:
         return None
@@ -262,7 +285,7 @@ def _kind_of(value: Any) -> Any:
         return pa.float64()
     try:
         return _as_float(pa.array([value]).type)
-    except pa.ArrowException:
+    except (pa.ArrowException, ValueError, OverflowError):  # such as half a surrogate pair, which is no text
         return pa.string()
 
 
@@ -296,7 +319,15 @@ def _value(value: Any, kind: Any) -> Any:
         )
     if pa.types.is_string(kind):
         return json.dumps(value)
-    return float(value) if pa.types.is_floating(kind) else value
+    return _number(value) if pa.types.is_floating(kind) else value
+
+
+def _number(value: float) -> float:
+    """As a float; whole numbers beyond all floats are infinite, as for the fast parser."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _reason(kind: Any) -> str:

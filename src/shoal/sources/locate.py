@@ -201,12 +201,19 @@ def _clean(path: str) -> str:
     return path.removeprefix("./")
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file is hidden or a marker of some tool, and no data, from its path in its folder.
+
+    >>> [is_hidden(name) for name in ("a.csv", "_SUCCESS", "_temporary/a.csv", "b/.part")]
+    [False, True, True, True]
+    """
+    return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
 def _readable(path: str, base: str) -> bool:
     """Whether a file of a directory is data: a known extension, nothing hidden, no marker such as _SUCCESS."""
     inside = PurePosixPath(path).relative_to(base)
-    if any(part.startswith((".", "_")) for part in inside.parts):
-        return False
-    return name_format(inside.name)[0] is not None
+    return not is_hidden(inside.as_posix()) and name_format(inside.name)[0] is not None
 
 
 def glob_pattern(glob: str) -> re.Pattern[str]:

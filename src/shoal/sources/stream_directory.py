@@ -14,7 +14,7 @@ import pyarrow.fs as pafs
 
 from shoal.errors import BadInputError
 from shoal.model.durable import sync_folder
-from shoal.sources.locate import Located, name_format
+from shoal.sources.locate import Located, is_hidden, name_format
 from shoal.sources.stream_protocol import DeadLetter
 
 SETTLE = 2.0
@@ -155,9 +155,7 @@ class ReceivedFiles:
         """New files that may be data, by their path in the directory."""
         own = self._state.resolve()
         for base, folders, names in os.walk(self._folder, onerror=self._refuse):
-            folders[:] = [
-                f for f in folders if not f.startswith((".", "_")) and Path(base, f).resolve() != own
-            ]
+            folders[:] = [f for f in folders if not is_hidden(f) and Path(base, f).resolve() != own]
             for plain in names:
                 path = Path(base, plain)
                 name = path.relative_to(self._folder).as_posix()
@@ -171,7 +169,7 @@ class ReceivedFiles:
                     yield name, status
 
     def _wanted(self, name: str) -> bool:
-        if name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED):
+        if is_hidden(name) or name.lower().endswith(_UNFINISHED):
             return False
         return self._any_name or name_format(name)[0] is not None
 

@@ -197,7 +197,7 @@ def _nested(raw: Any, kind: Any) -> tuple[Any, NDArray[np.bool_]]:
     for i, text in enumerate(raw.to_pylist()):
         try:
             values.append(pa.scalar(json.loads(text), kind).as_py() if text.strip() else None)
-        except (ValueError, TypeError, pa.ArrowException):
+        except (ValueError, TypeError, OverflowError, RecursionError, pa.ArrowException):
             values.append(None)
             misfit[i] = True
     return pa.array(values, kind), misfit

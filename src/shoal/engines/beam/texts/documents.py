@@ -62,13 +62,18 @@ def _parsed(line: str, place: str, field: str, is_json: bool) -> tuple[str, str]
         return "", ""
     try:
         record = json.loads(line)
-        return str(record[field]), str(record.get("label", ""))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return _sendable(str(record[field])), str(record.get("label", ""))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadInputError(
             f"is no JSON object with a field {field!r}",
             place=place,
             remedy="name the field with --text-field",
         ) from error
+
+
+def _sendable(text: str) -> str:
+    """The text, with a question mark for half a surrogate pair, which an escape can spell and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def document_of(text: str, source: str, number: int) -> Document:
