@@ -40,6 +40,7 @@ SECTIONS: dict[str, Callable[[list[dict[str, Any]], list[Target]], Iterator[str]
     "beam": beam.section,
     "topics": topics.section,
     "serve": serve_page.section,
+    "serve_mixed": serve_page.mixed,
     "sagemaker": sagemaker_page.section,
 }
 HEAD = """# Benchmarks

@@ -23,6 +23,7 @@ from benchmarks import (
     quality,
     sagemaker,
     serve,
+    serve_mixed,
     shapes,
     soak,
     spark,
@@ -50,6 +51,7 @@ PARTS = {
     "beam": beam.run,
     "topics": topics.run,
     "serve": serve.run,
+    "serve_mixed": serve_mixed.run,
     "sagemaker": sagemaker.run,
 }
 

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.serve_peer import save_mlflow
-from benchmarks.serve_soak import soak
 from shoal.model.build import build_model
 from shoal.model.cluster_model import Provenance
 from shoal.model.persistence import save_model
@@ -59,8 +58,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     if shutil.which("wrk") is None:
         raise RuntimeError("the load test needs wrk: apt-get install wrk")
     widths, batches = (WIDTHS[:1], BATCHES[:2]) if quick else (WIDTHS, BATCHES)
-    load = [row for d in widths for row in _one_width(d, batches, quick=quick)]
-    return [*load, {"part": "mixed"} | soak(20.0 if quick else 900.0)]
+    return [row for d in widths for row in _one_width(d, batches, quick=quick)]
 
 
 def _one_width(d: int, batches: tuple[int, ...], *, quick: bool) -> list[dict[str, Any]]:
@@ -73,7 +71,7 @@ def _one_width(d: int, batches: tuple[int, ...], *, quick: bool) -> list[dict[st
             targets = _targets(addresses, X[:batch])
             _check_alike(targets, batch)
             rows += [
-                row | {"part": "load", "width": d, "batch": batch, "connections": c}
+                row | {"width": d, "batch": batch, "connections": c}
                 for c in CONNECTIONS
                 for row in _measured(targets, Path(held), c, quick=quick)
             ]

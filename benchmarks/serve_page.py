@@ -13,8 +13,7 @@ Row = dict[str, Any]
 
 
 def section(rows: list[Row], targets: list[Target]) -> Iterator[str]:
-    """Load beside the peers, then the mixed load."""
-    load = [r for r in rows if r["part"] == "load"]
+    """Load beside the peers."""
     yield "## Serving: requests on loopback\n"
     yield (
         "`wrk`, one thread, beside the servers on the same two cores; 20 clusters; every server one process, three rounds of 4 s in turns after a"
@@ -24,10 +23,10 @@ def section(rows: list[Row], targets: list[Target]) -> Iterator[str]:
     rate = Target("serve: more requests a second than every peer, same JSON", 1.0, least=True)
     slow = Target("serve: p99 at most that of every peer, same JSON", 1.0)
     targets += [rate, slow]
-    cases = sorted({(r["width"], r["batch"], r["connections"]) for r in load})
+    cases = sorted({(r["width"], r["batch"], r["connections"]) for r in rows})
     body = []
     for case in cases:
-        found = {r["server"]: r for r in load if (r["width"], r["batch"], r["connections"]) == case}
+        found = {r["server"]: r for r in rows if (r["width"], r["batch"], r["connections"]) == case}
         peers = [found[p] for p in PEERS if p in found and found[p]["requests_per_second"] > 0]
         name = "d={}, {} rows, {} connections".format(*case)
         ours, best = found[OURS], max(peers, key=lambda r: r["requests_per_second"])
@@ -39,9 +38,8 @@ def section(rows: list[Row], targets: list[Target]) -> Iterator[str]:
     heads = ["d", "rows", "connections", OURS, ALL, RAW, *PEERS, "requests/s", "p99"]
     yield "Requests a second (p50 / p99 in ms):\n"
     yield from table(heads, body)
-    failed = sum(r["failed"] for r in load)
+    failed = sum(r["failed"] for r in rows)
     yield f"\n{failed} requests failed.\n"
-    yield from _mixed([r for r in rows if r["part"] == "mixed"], targets)
 
 
 def _cell(row: Row | None) -> str:
@@ -52,7 +50,9 @@ def _cell(row: Row | None) -> str:
     return f"{row['requests_per_second']:,.0f} ({row['p50_ms']:.3g} / {row['p99_ms']:.3g})"
 
 
-def _mixed(rows: list[Row], targets: list[Target]) -> Iterator[str]:
+def mixed(rows: list[Row], targets: list[Target]) -> Iterator[str]:
+    """All kinds of requests while versions change."""
+    yield "## Serving: a quarter of an hour of everything\n"
     none = Target("serve: no failed request while versions change", 0.5)
     flat = Target("serve: memory late over early in the mixed load at most 1.05", 1.05)
     targets += [none, flat]
@@ -60,7 +60,7 @@ def _mixed(rows: list[Row], targets: list[Target]) -> Iterator[str]:
         failures = sum(row["failed"].values())
         growth = row["mib_late"] / row["mib_early"]
         yield (
-            f"\nMixed load for {row['seconds'] / 60:.0f} minutes: rows as JSON and raw, explain, scene, events, another k, metrics, on six"
+            f"Mixed load for {row['seconds'] / 60:.0f} minutes: rows as JSON and raw, explain, scene, events, another k, metrics, on six"
             f" connections, with a listener to events: {row['requests']:,} requests, {failures} failed ({none.verdict('mixed', failures)});"
             f" {row['versions_published']} versions published, {row['versions_seen']} seen by clients, {row['events_heard']} messages heard;"
             f" resident memory {row['mib_early']:.0f} MiB early, {row['mib_late']:.0f} MiB late, at most {row['mib_most']:.0f}"
