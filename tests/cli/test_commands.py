@@ -63,6 +63,29 @@ def test_fit_assign_inspect_plot_report(blobs):
     assert "900" in page
 
 
+def test_names_given_to_clusters_are_shown_and_stay(blobs):
+    shoal("fit", "blobs.csv", "-k", 3, "--out", "m", cwd=blobs)
+    assert shoal("name", "m", 1, " night  owls", cwd=blobs).stdout == "1  night owls\n"
+    shoal("update", "m", "blobs.csv", cwd=blobs)
+    shoal("name", "m", 2, "$x_2$ " + "long " * 30, cwd=blobs)
+    assert "night owls" in shoal("inspect", "m", cwd=blobs).stdout
+    shoal("report", "m", "--out", "m.html", cwd=blobs)
+    assert "night owls (1)" in (blobs / "m.html").read_text()
+    shoal("plot", "m", "--kind", "sizes", "--out", "sizes.svg", cwd=blobs)
+    assert "night owls (1)" in (blobs / "sizes.svg").read_text()
+    shoal("name", "m", 1, "--drop", cwd=blobs)
+    assert list(json.loads(shoal("name", "m", "--json", cwd=blobs).stdout)["names"]) == ["2"]
+    for wrong, told in (
+        (["m", 9, "far"], "there is no cluster 9; use one of 0, 1, 2"),
+        (["m", 1, "--drop"], "cluster 1 has no name"),
+        (["m", "--drop"], "--drop needs a cluster"),
+        (["m", 2, "x", "--drop"], "--drop takes no name"),
+        (["m", 2, " "], "a name has 1 to 200 characters"),
+    ):
+        done = shoal("name", *wrong, cwd=blobs, ok=False)
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+
+
 def test_sweep_finds_k_and_draws_the_elbow(blobs):
     said = shoal("sweep", "blobs.csv", "-k", "2:6", "--columns", "a,b", "--out", "s", cwd=blobs)
     assert "suggested k = 3" in said.stdout

@@ -12,6 +12,7 @@ from shoal.cli import options as o
 from shoal.cli.console import out
 from shoal.engines.local import load
 from shoal.errors import BadInputError
+from shoal.model.names import read_names
 
 
 class Kind(StrEnum):
@@ -58,7 +59,7 @@ def run(
     from shoal.report.view import View
 
     found = load(model)
-    view = View.of(found.model, found.summary.points())
+    view = View.of(found.model, found.summary.points(), called=read_names(model))
     if kind is Kind.map:
         figure = pictures.cluster_map(view, x=x, y=y, projection=projection.value)
     elif kind is Kind.sizes:

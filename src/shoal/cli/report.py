@@ -10,6 +10,7 @@ import typer
 from shoal.cli import options as o
 from shoal.cli.console import out
 from shoal.engines.local import load
+from shoal.model.names import read_names
 
 
 def run(
@@ -25,5 +26,7 @@ def run(
     from shoal.report.html import write_report  # loads matplotlib: only when drawn
 
     found = load(model)
-    write_report(found.model, found.summary.points(), out_file, choice=found.model.choice)
+    write_report(
+        found.model, found.summary.points(), out_file, choice=found.model.choice, called=read_names(model)
+    )
     out.print(f"written to {out_file}", markup=False)

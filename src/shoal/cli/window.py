@@ -16,6 +16,7 @@ from shoal.cli.console import err, new_table, out, print_clusters, print_json, p
 from shoal.engines.local import Clustering
 from shoal.engines.windows import compare_solved, solve_window
 from shoal.errors import BadInputError, ShoalError
+from shoal.model.names import read_names
 from shoal.model.time_answers import Holdings, Window, told
 from shoal.model.time_catalogue import CATALOGUE
 from shoal.model.time_store import TimeStore
@@ -100,7 +101,7 @@ def run(
         print_json(_as_data(windows, found, before, events))
     else:
         _print(windows, found, events)
-    _draw(found, report, plot, quiet=json)
+    _draw(found, report, plot, read_names(store), quiet=json)
     if out_dir is not None and not json:
         out.print(f"saved to {out_dir}", markup=False)
 
@@ -235,17 +236,19 @@ def _window_data(window: Window, found: Clustering) -> dict[str, Any]:
     }
 
 
-def _draw(found: Clustering, report: Path | None, plot: Path | None, *, quiet: bool) -> None:
+def _draw(
+    found: Clustering, report: Path | None, plot: Path | None, called: dict[int, str], *, quiet: bool
+) -> None:
     points = found.summary.points()
     if report is not None:
         from shoal.report.html import write_report  # loads matplotlib: only when drawn
 
-        write_report(found.model, points, report, choice=found.model.choice)
+        write_report(found.model, points, report, choice=found.model.choice, called=called)
     if plot is not None:
         from shoal.report import pictures
         from shoal.report.view import View
 
-        pictures.save_picture(pictures.cluster_map(View.of(found.model, points)), plot)
+        pictures.save_picture(pictures.cluster_map(View.of(found.model, points, called=called)), plot)
     for path in (report, plot):
         if path is not None and not quiet:
             out.print(f"written to {path}", markup=False)

@@ -28,6 +28,7 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     choice: Mapping[str, Any] | None = None,
+    called: Mapping[int, str] | None = None,
 ) -> Path:
     """Write the report of a model; the file appears whole or not at all.
 
@@ -35,12 +36,13 @@ def write_report(
     ----------
     points : of the summary the model was solved on; (m, d), may be empty.
     choice : the answer to "which k"; default the model's own, if it has one.
+    called : names that people gave to clusters, by id.
 
     Raises
     ------
     ShoalError : the points do not belong to the model, its recipe is damaged, or the file cannot be written.
     """
-    text = render(View.of(model, points, choice))
+    text = render(View.of(model, points, choice, called=called))
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
     return Path(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from shoal.model.cluster_model import QUANTILES, ClusterModel
 from shoal.report.palette import cluster_colours
 from shoal.report.thinning import thin
 from shoal.report.traits import Column, Trait, column_label, traits_of
+from shoal.report.wording import short
 from shoal.summary.protocol import WeightedPoints
 
 FloatArray = NDArray[np.float64]
@@ -79,6 +80,8 @@ class View:
     """(d,) of all rows, as the model sees them."""
     choice: Mapping[str, Any] | None = None
     """The answer to "which k", as ``KChoice.to_dict`` has it."""
+    called: Mapping[int, str] = field(default_factory=dict)
+    """Names that people gave to clusters, by id."""
 
     @classmethod
     def of(
@@ -87,6 +90,7 @@ class View:
         points: WeightedPoints,
         choice: Mapping[str, Any] | None = None,
         *,
+        called: Mapping[int, str] | None = None,
         most_points: int = MOST_POINTS,
     ) -> View:
         """Gather what pictures need.
@@ -95,6 +99,7 @@ class View:
         ----------
         points : (m, d) points of the summary the model was solved on, as the model sees them; may be empty.
         choice : the answer to "which k"; default the model's own, if it has one.
+        called : names that people gave to clusters, by id.
         most_points : points kept; more are thinned, each then standing for more rows.
 
         Raises
@@ -131,6 +136,7 @@ class View:
             ),
             mean=mean,
             choice=model.choice if choice is None else choice,
+            called=called or {},
         )
 
     @property
@@ -145,8 +151,10 @@ class View:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """(k,) ``cluster 3``, by the id that labels have."""
-        return tuple(f"cluster {i}" for i in self.model.ids.tolist())
+        """(k,) ``cluster 3``, by the id that labels have, or ``night owls (3)`` if somebody called it so."""
+        called = self.called
+        ids = self.model.ids.tolist()
+        return tuple(f"{short(called[i], 24)} ({i})" if i in called else f"cluster {i}" for i in ids)
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:

@@ -37,7 +37,8 @@ def cluster_map(view: View, x: str | None = None, y: str | None = None, projecti
     placed = project(view, x, y, projection)
     wide = view.k <= MOST_IN_LEGEND
     frame = _frame(placed)
-    figure = new_figure(_width(placed, frame) + 1.6 * wide, 6.6)
+    beside = 1.6 + 0.06 * max(len(name) - 10 for name in view.names) if wide else 0.0
+    figure = new_figure(_width(placed, frame) + beside, 6.6)
     axes = figure.add_subplot()
     dress(axes)
     _draw_points(axes, view, placed, frame)
