@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from shoal.kernels import _native
 from shoal.summary.totals import ExactTotals, trim, untrim
 
 single = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -103,6 +104,61 @@ def test_strided_columns_and_many_columns():
     assert limbs(ExactTotals.empty(70).add(np.asfortranarray(X))) == limbs(ExactTotals.empty(70).add(X))
     wide = np.repeat(X, 2, axis=1)
     assert limbs(ExactTotals.empty(70).add(wide[:, ::2])) == limbs(ExactTotals.empty(70).add(X))
+
+
+def fractions_of(column):
+    """The sums of a float32 column and of its squares, by exponent and Python's own integers."""
+    mantissas, exponents = np.frexp(column.astype(np.float64))
+    whole = (mantissas * 2**24).astype(np.int64)
+    total = square = Fraction(0)
+    for e in np.unique(exponents):
+        some = whole[exponents == e].tolist()
+        total += sum(some) * Fraction(2) ** (int(e) - 24)
+        square += sum(m * m for m in some) * Fraction(2) ** (2 * int(e) - 48)
+    return total, square
+
+
+KINDS = {
+    "near": lambda rng, shape: rng.normal(size=shape) * 3 + 1,
+    "far apart": lambda rng, shape: 10.0 ** rng.uniform(-44, 38, size=shape),
+    "one far": lambda rng, shape: np.where(rng.random(shape) < 0.001, 1e30, rng.normal(size=shape)),
+    "below normal": lambda rng, shape: rng.normal(size=shape) * 1e-39,
+    "at both edges": lambda rng, shape: 2.0 ** rng.integers(0, 30, size=shape) * (2 - 2.0**-23),
+    "largest": lambda rng, shape: np.full(shape, -3.4028234e38),
+    "zeros": lambda rng, shape: np.where(rng.random(shape) < 0.5, -0.0, 7.0) * (rng.random(shape[1]) < 0.7),
+}
+LAYOUTS = {
+    "packed": lambda X: X,
+    "fewer columns": lambda X: np.pad(X, ((0, 0), (1, 2)))[:, 1:-2],
+    "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "by columns": np.asfortranarray,
+}
+
+
+@pytest.mark.parametrize("kernel", ["portable", "avx2", "avx512"])
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.sampled_from(sorted(LAYOUTS)),
+    st.one_of(st.integers(1, 40), st.integers(500, 1200)),
+    st.integers(1, 36),
+    st.integers(0, 2**32 - 1),
+)
+def test_every_kernel_adds_float32_exactly_whatever_the_layout(kernel, kind, layout, n, d, seed):
+    if not _native.variant_supported(kernel):
+        pytest.skip(f"this processor has no {kernel}")
+    with np.errstate(over="ignore"):
+        X = KINDS[kind](np.random.default_rng(seed), (n, d)).astype(np.float32)
+    used = _native.variant()
+    _native.select_variant(kernel)
+    try:
+        t = ExactTotals.empty(d).add(LAYOUTS[layout](X), None, 1 + seed % 3)
+    finally:
+        _native.select_variant(used)
+    for j in range(d):
+        total, square = fractions_of(X[:, j])
+        assert t.mean()[j] == float(total / n)
+        assert t.scatter()[j] == float(square - total**2 / n)
 
 
 def test_more_rows_than_a_bin_holds():

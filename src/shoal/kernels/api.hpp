@@ -40,6 +40,15 @@ template <class T> struct SeedTask {
     int n_threads;
 };
 
+// Totals of up to TILE_ROWS numbers in each of TILE_COLUMNS columns, as integers; see exact_tile.hpp.
+constexpr std::size_t TILE_COLUMNS = 16, TILE_ROWS = 512;
+struct TileTotals {
+    std::int32_t least[TILE_COLUMNS], most[TILE_COLUMNS];                         // exponents; least > most: only zeros
+    std::int64_t sum[TILE_COLUMNS];                                               // in units of 2^(least - 150)
+    std::int64_t high[TILE_COLUMNS], cross[TILE_COLUMNS], low[TILE_COLUMNS];      // squares: high 2^54 + cross 2^28 + low,
+                                                                                  // in units of 2^(2 least - 300)
+};
+
 struct Variant {
     const char *name;
     void (*nearest_f32)(const NearestTask<float> &);
@@ -47,6 +56,8 @@ struct Variant {
     // Squared distances of rows stored one per lane to one candidate; see seeding.cpp.
     void (*panel_distances_f32)(const float *panel, std::size_t lanes, std::size_t d, const float *c, float *out);
     void (*panel_distances_f64)(const double *panel, std::size_t lanes, std::size_t d, const double *c, double *out);
+    // False where the exponents of a column lie too far apart, or it would not be quick; then only these are told.
+    bool (*tile_totals)(const float *x, std::ptrdiff_t row_stride, std::size_t rows, TileTotals &out);
 };
 
 const Variant *portable_variant();

@@ -14,11 +14,6 @@
 #include <limits>
 #include <memory>
 
-#define SHOAL_CAT2(a, b) a##b
-#define SHOAL_CAT(a, b) SHOAL_CAT2(a, b)
-#define SHOAL_STR2(a) #a
-#define SHOAL_STR(a) SHOAL_STR2(a)
-
 namespace shoal {
 namespace SHOAL_VARIANT {
 namespace {
@@ -419,11 +414,5 @@ template <class T> void panel_distances(const T *panel, std::size_t lanes, std::
 
 } // namespace
 
-extern const Variant VARIANT;
-const Variant VARIANT{SHOAL_STR(SHOAL_VARIANT), nearest<float>, nearest<double>, panel_distances<float>, panel_distances<double>};
-
 } // namespace SHOAL_VARIANT
-
-const Variant *SHOAL_CAT(SHOAL_VARIANT, _variant)() { return &SHOAL_VARIANT::VARIANT; }
-
 } // namespace shoal

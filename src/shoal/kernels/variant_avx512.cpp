@@ -3,7 +3,7 @@
 #define SHOAL_VARIANT avx512
 #define SHOAL_VECTOR_BYTES 64
 #define SHOAL_ROW_VECTORS 4
-#include "nearest.hpp"
+#include "variant.hpp"
 #else
 namespace shoal {
 const Variant *avx512_variant() { return nullptr; }

@@ -3,4 +3,4 @@
 #define SHOAL_VARIANT portable
 #define SHOAL_VECTOR_BYTES 16
 #define SHOAL_ROW_VECTORS 2
-#include "nearest.hpp"
+#include "variant.hpp"
