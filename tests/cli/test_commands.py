@@ -39,6 +39,33 @@ def blobs(tmp_path):
     return tmp_path
 
 
+def test_ctrl_c_while_the_command_is_loaded_is_no_error(tmp_path):
+    code = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pyarrow":  # as if it had come then
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from shoal.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_all_that_the_package_offers_is_there():
+    import shoal as package
+
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+        assert name in dir(package)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = package.nothing
+
+
 def test_fit_assign_inspect_plot_report(blobs):
     said = shoal("fit", "blobs.csv", "-k", 3, "--out", "m", cwd=blobs)
     assert "900 rows from 1 file" in said.stdout

@@ -17,7 +17,7 @@ import numpy as np
 from shoal.sagemaker.train import train
 
 CSV = "text/csv;label_size=0"
-RUN = "import sys; from shoal.sagemaker.train import train; sys.exit(train(sys.argv[1]))"
+RUN = "import sys; from shoal.sagemaker.train import main; sys.exit(main(sys.argv[1]))"
 
 
 def blobs(n, k=5, d=3, seed=0):

@@ -125,8 +125,8 @@ def test_centres_alone_cannot_be_gone_on_from_but_may_be_a_start(tmp_path, monke
 @pytest.mark.parametrize(
     ("hyper", "reason"),
     [
-        ({"seed": "3"}, "was trained with {'seed': 0"),
-        ({"half_life_time_size": "10"}, "was trained with {'seed': 0"),
+        ({"seed": "3"}, "was trained with seed 0 where this job has 3; use the same"),
+        ({"half_life_time_size": "10"}, "was trained with half_life_time_size 0 where this job has 10"),
         ({"feature_dim": "7"}, "has 2 features where feature_dim is 7"),
     ],
 )

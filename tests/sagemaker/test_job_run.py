@@ -21,7 +21,7 @@ from tests.sagemaker import job_cloud
 from tests.sagemaker.job_cloud import channel, csv, document, pbr
 from tests.sagemaker.job_made import blobs, true_msd
 
-from shoal.errors import ShoalError
+from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.artefact import read_artefact
 from shoal.sagemaker.job_run import run_job
 from shoal.sagemaker.job_spec import JobSpec
@@ -151,12 +151,10 @@ def test_a_name_is_used_once(cloud, store):
 
 
 def failing(cloud, case):
-    test = channel("test", cloud.uri("in/test"))
     bad = cloud.put("in/bad/x.pbr", pbr(PARTS[0])[:-7])
     train = channels(cloud)[0]
     return {
         "k": ((train,), {"k": "5000"}, "k=5000"),
-        "no train": ((test,), {}, "no train channel"),
         "damaged": ((channel("train", bad),), {}, "x.pbr"),
         "nothing": ((channel("train", cloud.uri("in/nothing/")),), {}, "there is nothing"),
         "feature_dim": ((train,), {"feature_dim": "7"}, "feature_dim: 7"),
@@ -165,7 +163,7 @@ def failing(cloud, case):
 
 
 @pytest.mark.parametrize("mode", ["File", "Pipe"])
-@pytest.mark.parametrize("case", ["k", "no train", "damaged", "nothing", "feature_dim", "no bucket"])
+@pytest.mark.parametrize("case", ["k", "damaged", "nothing", "feature_dim", "no bucket"])
 def test_a_job_that_fails_says_why(cloud, store, case, mode):
     given, values, words = failing(cloud, case)
     name = f"fails-{case.replace(' ', '-').replace('_', '-')}-{mode}"
@@ -182,6 +180,64 @@ def test_an_output_that_cannot_be_written_fails_the_job(cloud, store):
     job = run(cloud, store, document("out", "s3://not-there/out", *channels(cloud)))
     assert job.status == "Failed"
     assert "s3://not-there/out" in job.reason
+
+
+def local_job(tmp_path, name, **more):
+    (tmp_path / "in").mkdir(exist_ok=True)
+    (tmp_path / "in/a.csv").write_bytes(csv(PARTS[0]))
+    given = document(name, tmp_path / "out", channel("train", tmp_path / "in", ContentType=SLOW))
+    return JobSpec.from_dict(given | more)
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/proc/nothing", "/dev/null/deeper"])
+def test_an_output_that_cannot_be_written_is_told_before_the_training(store, tmp_path, place):
+    said = []
+    spec = local_job(tmp_path, "nowhere", OutputDataConfig={"S3OutputPath": place})
+    job = run_job(spec, store=store, say=lambda *line: said.append(line))
+    assert job.status == "Failed"
+    assert "name another place for the output" in job.reason
+    assert said == []
+
+
+def test_a_model_that_cannot_be_sent_away_is_kept_beside_the_record(store, tmp_path, monkeypatch):
+    def full(source, target):
+        raise BadInputError("cannot be written (disc full)", place=target.shown)
+
+    monkeypatch.setattr("shoal.sagemaker.job_run.send", full)
+    job = run_job(local_job(tmp_path, "full"), store=store)
+    assert job.status == "Failed"
+    assert job.reason.startswith(
+        f"ClientError: {tmp_path}/out/full/output/model.tar.gz: cannot be written (disc full)"
+    )
+    assert job.reason.endswith(f"is kept in {store.kept_model('full')}")
+    assert read_artefact(store.kept_model("full")).model.provenance.rows_seen == len(PARTS[0])
+
+
+def test_a_model_is_kept_if_the_test_channel_breaks_late(store, tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/a.csv").write_bytes(csv(TEST) + b"1,2,x\n")
+    spec = local_job(tmp_path, "late")
+    broken = channel("test", tmp_path / "test", ContentType=SLOW)
+    given = dict(spec.document) | {"InputDataConfig": [*spec.document["InputDataConfig"], broken]}
+    job = run_job(JobSpec.from_dict(given), store=store)
+    assert job.status == "Failed"
+    assert f"row {len(TEST) + 1}" in job.reason
+    assert read_artefact(store.kept_model("late")).model.k == 5
+
+
+@pytest.mark.parametrize(
+    ("work", "problem"),
+    [
+        ("in/deeper", "lies inside channel train"),
+        ("/dev/null/x", "cannot be made"),
+        ("/proc/x", "cannot be made"),
+    ],
+)
+def test_a_work_folder_that_will_not_do_is_refused(store, tmp_path, work, problem):
+    job = run_job(local_job(tmp_path, "work"), tmp_path / work, store=store)
+    assert job.status == "Failed"
+    assert problem in job.reason
+    assert job.reason.startswith("ClientError: ")
 
 
 def long_job(tmp_path, name, seconds=3600, n=400_000, batch=3):

@@ -66,6 +66,11 @@ def test_all_problems_are_told_at_once_each_with_its_place():
         ({"HyperParamters": {}}, "$.HyperParamters: is not known; did you mean HyperParameters?"),
         ({"InputDataConfig": {}}, "$.InputDataConfig: is no list"),
         ({"InputDataConfig": [3]}, "$.InputDataConfig[0]: is no JSON object"),
+        ({"InputDataConfig": [channel("test", "s3://b/x")]}, "$.InputDataConfig: there is no train channel"),
+        (
+            {"InputDataConfig": [channel("train", "s3://b/x", ContentType="application/json")]},
+            "$.InputDataConfig[0].ContentType: 'application/json' cannot be read; use application/x-recordio-protobuf or",
+        ),
         (
             {"InputDataConfig": [channel("train", "s3://b/x", S3DataType="Augmented")]},
             "$.InputDataConfig[0].DataSource.S3DataSource.S3DataType: 'Augmented' is not known",

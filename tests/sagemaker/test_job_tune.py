@@ -59,6 +59,14 @@ def test_it_tells_how_far_its_one_read_is(given):
     assert rows[-1] == sum(map(len, TRAIN))
 
 
+def test_more_clusters_than_rows_are_left_out_and_told(given, tmp_path):
+    tuning = tune(JobSpec.from_dict(given), [2, 5, 99_999])
+    assert (tuning.ks, tuning.left_out) == ([2, 5], (99_999,))
+    (tmp_path / "job.json").write_text(json.dumps(given))
+    done = CliRunner().invoke(app, ["tune", str(tmp_path / "job.json"), "--k", "2,5,99999"])
+    assert "more clusters than rows that differ: k = 99999" in done.output
+
+
 def test_one_read_finds_what_a_job_for_each_k_finds(given, tmp_path):
     tuning = tune(JobSpec.from_dict(given), range(2, 9))
     for k in (3, 5):

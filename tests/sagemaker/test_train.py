@@ -9,6 +9,8 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -209,15 +211,16 @@ def test_ways_of_searching_find_clear_groups(job, changed):
         ({}, None, "1,2\n", "specified for 'k' which are required"),
         ({"k": "1", "feature_dim": "3"}, None, "1,2\n", "feature_dim: 3 is not the 2 numbers of a row of train/a.csv"),
         ({"k": "1"}, None, "1,2\n3,x\n", "train/a.csv, row 2, column 'c1'"),
-        ({"k": "1"}, None, "1,2\n3,\n", "train/a.csv, row 2, feature 2: value is nan"),
-        ({"k": "1"}, None, "1,2\n3,1e60\n", "train/a.csv, row 2, feature 2: value is inf"),
+        ({"k": "1"}, None, "1,2\n3,\n", "train/a.csv, row 2, feature 2: value is no number; fill in"),
+        ({"k": "1"}, None, "1,2\n3,1e60\n", "train/a.csv, row 2, feature 2: value is infinite, or beyond float32"),
         ({"k": "3"}, None, "1,2\n1,2\n1,2\n", "rows of which only 1 differ"),
         ({"k": "3"}, None, "1,2\n", "k=3 clusters asked of 1 rows"),
         ({"k": "1"}, None, "", "channel train: no rows"),
         ({"k": "1"}, {"test": {}}, None, "there is no train channel"),
         ({"k": "1"}, {"train": {"ContentType": "image/png"}}, "1\n", "content type 'image/png' cannot be read"),
         ({"k": "1"}, {"train": {"TrainingInputMode": "Tape"}}, "1\n", "TrainingInputMode is 'Tape'"),
-        ({"k": "1"}, {"train": {"ContentType": None}}, "1,2\n", "train/a.csv"),
+        ({"k": "1"}, {"train": {"ContentType": None}}, "1,2\n", "is text, not RecordIO; give channel train the Con"),
+        ({"k": "1"}, None, "a,b\n1,2\n", "a header is none of the rows, leave it out"),
         ({"k": "1", "_tuning_objective_metric": "test:msd"}, None, "1,2\n", "there is no test channel"),
     ],
 )  # fmt: skip
@@ -232,6 +235,40 @@ def test_what_users_do_wrong_is_told_in_the_failure_file(tmp_path, hyper, channe
     assert reason in told
     assert len(told) <= 1024
     assert told.strip() in log
+
+
+def test_sigterm_after_the_model_is_written_is_no_failure(job):
+    code = (
+        "import os, signal, sys; from shoal.sagemaker.train import main; status = main(sys.argv[1]); "
+        "os.kill(os.getpid(), signal.SIGTERM); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(job)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert read_artefact(job / "model").model.k == 5
+
+
+def test_what_is_no_recordio_in_a_pipe_is_told_with_its_place(tmp_path):
+    settings = {"TrainingInputMode": "Pipe", "ContentType": "application/x-recordio-protobuf"}
+    root = make_job(tmp_path, {"k": "1"}, {"train": settings})
+    os.mkfifo(root / "input/data/train_0")
+    process = start(root)
+    (root / "input/data/train_0").write_bytes(bytes(range(256)) * 40)
+    log = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, log
+    assert "train_0, record 1 (byte 0): file truncated or damaged: starts with 0x00010203" in failure(root)
+
+
+def test_an_epoch_with_fewer_rows_is_left_out(tmp_path):
+    root = make_job(tmp_path, {"k": "2", "epochs": "2"}, {"train": {"TrainingInputMode": "Pipe"}})
+    fifos = [root / f"input/data/train_{i}" for i in range(2)]
+    for fifo in fifos:
+        os.mkfifo(fifo)
+    process = start(root)
+    for fifo, n in zip(fifos, (500, 200), strict=True):
+        write_csv(fifo, blobs(n, k=2))
+    log = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, log
+    assert "epoch 2 is left out: it read 200 rows, but the model is of 500" in log
 
 
 def test_sigterm_ends_with_a_model_of_what_was_read(tmp_path):

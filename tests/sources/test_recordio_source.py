@@ -220,6 +220,18 @@ def test_records_without_a_label_among_labelled_ones_have_none(tmp_path):
     assert labels_of(one([1], label=wide) + one([2])) == [[7, 8], None]
 
 
+@pytest.mark.parametrize("name", ["x.pbr", "x.pbr.gz"])
+def test_rows_behind_megabytes_of_damage_are_all_read(tmp_path, name):
+    X = np.random.default_rng(0).normal(size=(3000, 5)).astype(np.float32)
+    data = bytes(24 << 20) + dense(X)
+    path = write(tmp_path / name, gzip.compress(data, 1) if name.endswith("gz") else data)
+    values, _, source = read(path, on_error="skip")
+    np.testing.assert_array_equal(values, X)
+    assert source.rejects.total == 1
+    with pytest.raises(BadInputError, match=r"record 1 \(byte 0\)"):
+        read(path)
+
+
 def test_a_pipe_gives_the_rows_of_the_file(tmp_path):
     X, fifo = table(5000, 8), tmp_path / "train_0"
     os.mkfifo(fifo)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,12 +33,30 @@ MOST_COLUMNS = 8
 MOST_CLUSTERS = 40
 
 
+class Watch:
+    """A progress bar that is told of long work."""
+
+    def __init__(self, bar: Progress, verb: str) -> None:
+        self._bar, self._task = bar, bar.add_task(verb, total=None, rows=0, speed=0.0)
+
+    def __call__(self, done: Done) -> None:
+        """How far a pass over the data is."""
+        speed = done.rows / max(done.seconds, 1e-9)
+        self._bar.update(
+            self._task, total=done.total_bytes, completed=done.bytes_read, rows=done.rows, speed=speed
+        )
+
+    def solved(self, k: int) -> None:
+        """So many clusters were found in what was read."""
+        self._bar.update(self._task, description=f"solved for k = {k}")
+
+
 @contextmanager
-def watching(verb: str) -> Iterator[Callable[[Done], None]]:
+def watching(verb: str) -> Iterator[Watch]:
     """A progress bar on a terminal (rows, rows/s, bytes left); nothing in a pipe."""
     with Progress(
         SpinnerColumn(),
-        TextColumn(verb),
+        TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TextColumn("{task.fields[rows]:,} rows, {task.fields[speed]:,.0f}/s"),
@@ -47,13 +65,7 @@ def watching(verb: str) -> Iterator[Callable[[Done], None]]:
         transient=True,
         disable=not err.is_terminal,
     ) as bar:
-        task = bar.add_task(verb, total=None, rows=0, speed=0.0)
-
-        def watch(done: Done) -> None:
-            speed = done.rows / max(done.seconds, 1e-9)
-            bar.update(task, total=done.total_bytes, completed=done.bytes_read, rows=done.rows, speed=speed)
-
-        yield watch
+        yield Watch(bar, verb)
 
 
 def print_json(data: Any, *, to_stderr: bool = False) -> None:

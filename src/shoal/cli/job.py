@@ -81,7 +81,12 @@ def run(
 
 @app.command()
 def describe(name: Name, jobs: Jobs = None) -> None:
-    """What is known of a job, while it runs and afterwards, in the shape of DescribeTrainingJob."""
+    """What is known of a job, while it runs and afterwards, in the shape of DescribeTrainingJob.
+
+    Example:
+
+      shoal job describe customers-1
+    """
     from shoal.sagemaker.job_store import JobStore
 
     print_json(JobStore(jobs).read(name))
@@ -106,7 +111,12 @@ def list_jobs(jobs: Jobs = None, json: o.Json = False) -> None:
 
 @app.command()
 def stop(name: Name, jobs: Jobs = None) -> None:
-    """Ask a job that runs to end: it has two minutes to write the model of what it has read."""
+    """Ask a job that runs to end: it has two minutes to write the model of what it has read.
+
+    Example:
+
+      shoal job stop customers-1
+    """
     from shoal.sagemaker.job_store import JobStore
 
     JobStore(jobs).ask_to_stop(name)
@@ -180,9 +190,9 @@ def tune(
     asked = TuningSpec.from_dict(read_document(spec))
     tried = tuple(o.parse_ks(ks)) if ks is not None else asked.ks or tuple(range(2, 13))
     values = tuple(o.parse_ks(factors)) if factors is not None else asked.factors
-    with watching("reading, and solving for every k") as watch:
+    with watching("reading") as watch:
         tuning = tune_job(
-            asked.job, tried, factors=values, endpoint_url=endpoint_url, on_progress=watch,
+            asked.job, tried, factors=values, endpoint_url=endpoint_url, on_progress=watch, on_solved=watch.solved,
             objective=objective or asked.objective,  # type: ignore[arg-type]
         )  # fmt: skip
     written = tuning.save(out_dir, artefacts=artefacts) if out_dir is not None else []
@@ -206,7 +216,7 @@ def _print_tuning(tuning: Tuning) -> None:
         table.add_row(str(trial.k), factor, f"{trial.train_msd:.6g}", test)
     print_table(table)
     out.print(f"least {tuning.objective}: k = {tuning.best.k}, as nearly always the largest", markup=False)
-    print_choice(tuning.choice)
+    print_choice(tuning.choice, [*tuning.ks, *tuning.left_out])
 
 
 def _say(host: str, line: str) -> None:

@@ -239,6 +239,10 @@ def parse_bytes(text: str) -> int:
         raise BadInputError(f"{text!r} is no size", remedy="write 64MB, 1GB or a number of bytes") from None
 
 
+MOST_KS = 1000
+"""Numbers of clusters in one answer; each takes a solve of its own."""
+
+
 def parse_ks(text: str) -> list[int]:
     """Numbers of clusters: ``2:12`` is 2 to 12 inclusive, ``2:20:3`` every third, ``2,4,8`` those.
 
@@ -253,13 +257,14 @@ def parse_ks(text: str) -> list[int]:
                 found.add(numbers[0])
             else:
                 low, high, step = (*numbers, 1)[:3]
-                found |= set(range(low, high + 1, step))
+                span = range(low, high + 1, step)
+                found |= set(span[: MOST_KS + 1])
     except ValueError:
         found = set()
     if not found or min(found) < 1:
-        raise BadInputError(
-            f"-k {text!r} is no range of cluster numbers", remedy="write 2:12, 2:20:2 or 3,5,8"
-        )
+        raise BadInputError(f"{text!r} is no range of whole numbers", remedy="write 2:12, 2:20:2 or 3,5,8")
+    if len(found) > MOST_KS:
+        raise BadInputError(f"{text!r} are more than {MOST_KS:,} numbers", remedy="write a step: 2:1000:10")
     return sorted(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -107,14 +108,18 @@ def run(
         print_json(summarise(best))
         return
     print_pass(best)
-    print_choice(choice)
+    print_choice(choice, o.parse_ks(ks))
     print_clusters(best)
     if out_dir is not None:
         out.print(f"saved to {out_dir}; the curves are in {out_dir / 'elbow.png'}", markup=False)
 
 
-def print_choice(choice: KChoice) -> None:
-    """The criteria as a table, and the suggestion."""
+def print_choice(choice: KChoice, asked: Iterable[int] = ()) -> None:
+    """The criteria as a table, the suggestion, and which of those asked for are more than there are rows that differ."""
+    if missing := sorted(set(asked) - {c.k for c in choice.candidates}):
+        more = ", ..." if len(missing) > 10 else ""
+        ks = ", ".join(map(str, missing[:10])) + more
+        out.print(f"more clusters than rows that differ: k = {ks}", style="yellow", markup=False)
     table = new_table(
         "k", "inertia", "explained", "Cal.-H.", "Dav.-B.", "silhouette", "BIC", "gap", "stability"
     )

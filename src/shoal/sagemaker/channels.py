@@ -193,6 +193,11 @@ class Channel:
             if not names:
                 raise BadInputError("no column but the label", place=located.origin, remedy=LABELS)
             return source, names
+        if _is_text(located.head()):
+            raise BadInputError(
+                "is text, not RecordIO", place=located.origin,
+                remedy=f"give channel {self.settings.name} the ContentType text/csv;label_size=0",
+            )  # fmt: skip
         source = FileSource([located], options)
         names = [name for name in source.schema().names if name != "label"]
         return source, names
@@ -237,8 +242,10 @@ def vectors(table: pa.RecordBatch, origin: str, numbers: NDArray[np.int64]) -> N
         np.concatenate(parts, axis=1, out=X, casting="unsafe")
     if not np.isfinite(X).all():
         i, j = (int(v[0]) for v in np.nonzero(~np.isfinite(X)))
+        problem = "no number" if np.isnan(X[i, j]) else "infinite, or beyond float32"
+        place = f"{origin}, row {int(numbers[i]) + 1}, feature {j + 1}"
         raise BadInputError(
-            f"value is {X[i, j]}", place=f"{origin}, row {int(numbers[i]) + 1}, feature {j + 1}"
+            f"value is {problem}", place=place, remedy="fill in the value, or leave the row out"
         )
     return X
 
@@ -246,5 +253,12 @@ def vectors(table: pa.RecordBatch, origin: str, numbers: NDArray[np.int64]) -> N
 def _not_a_number(column: pa.Array, name: str, origin: str, numbers: NDArray[np.int64]) -> BadInputError:
     bad = coerce_text(column.cast(pa.string()).cast(pa.binary()), pa.float64(), None)[1]
     i = int(np.argmax(bad))
-    place = f"{origin}, row {int(numbers[i]) + 1}, column {name!r}"
-    return BadInputError(f"not a number: {column[i].as_py()!r}", place=place, remedy=LABELS)
+    place, remedy = f"{origin}, row {int(numbers[i]) + 1}, column {name!r}", LABELS
+    if not numbers[i]:
+        remedy += "; a header is none of the rows, leave it out"
+    return BadInputError(f"not a number: {column[i].as_py()!r}", place=place, remedy=remedy)
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins like a table that people can read."""
+    return bool(head) and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head[:16])

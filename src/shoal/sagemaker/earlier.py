@@ -58,7 +58,16 @@ def check_fits(earlier: Artefact, asked: Hyperparameters, fresh: Coreset) -> Non
     was = {"seed": earlier.summary.seed, "half_life_time_size": earlier.summary.half_life or 0}
     now = {"seed": fresh.seed, "half_life_time_size": fresh.half_life or 0}
     if was != now:
-        raise BadInputError(f"was trained with {was}, this job has {now}", place="channel model")
+        told = [
+            f"{name} {value:g} where this job has {now[name]:g}"
+            for name, value in was.items()
+            if value != now[name]
+        ]
+        raise BadInputError(
+            f"was trained with {', '.join(told)}",
+            place="channel model",
+            remedy="use the same, or train on all rows anew",
+        )
 
 
 def start_of(

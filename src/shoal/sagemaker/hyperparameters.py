@@ -133,7 +133,8 @@ class Hyperparameters:
             "force_dense": "steers nothing: sparse rows are always made dense",
             "mini_batch_size": "is the number of rows read at a time; the model does not depend on it",
             "extra_center_factor": "sets how many centres per cluster stand in for the summary while starts are tried",
-            "half_life_time_size": "is counted in rows as each host reads them, times the number of hosts",
+            "half_life_time_size": "is counted in rows as they are read; hosts take what they read for equally recent, so "
+            "that objects which follow each other in time belong on one host",
             "epochs": "beyond 1 are exact steps of Lloyd on all rows: one read is enough for a good model",
         }
         changed = [f"{name} {text}" for name, text in said.items() if getattr(self, name) != plain[name]]

@@ -80,7 +80,8 @@ def spec_of(description: dict[str, Any]) -> JobSpec:
     JobSpecError : it cannot be run.
 
     >>> spec_of({"TrainingJobName": "a", "TrainingJobArn": "any", "HyperParameters": {"k": "3"},
-    ...     "OutputDataConfig": {"S3OutputPath": "s3://b/out", "KmsKeyId": ""}}).output
+    ...     "OutputDataConfig": {"S3OutputPath": "s3://b/out", "KmsKeyId": ""}, "InputDataConfig": [
+    ...         {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3Uri": "s3://b/in"}}}]}).output
     's3://b/out'
     """
     document = {name: description[name] for name in USED if description.get(name) is not None}

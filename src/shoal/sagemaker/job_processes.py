@@ -21,8 +21,8 @@ TRAIN = """
 import ctypes, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 15)  # SIGTERM once the runner is gone, even if it was killed
-from shoal.sagemaker.train import train
-sys.exit(train(sys.argv[1]))
+from shoal.sagemaker.train import main
+sys.exit(main(sys.argv[1]))
 """
 LAST_WORDS = 120.0
 """Seconds between SIGTERM and SIGKILL."""

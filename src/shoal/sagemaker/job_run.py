@@ -15,10 +15,10 @@ from shoal.errors import ShoalError
 from shoal.sagemaker.failure import reason_of
 from shoal.sagemaker.job_inputs import PipeFeeder, dealt, lay_out, objects_of
 from shoal.sagemaker.job_processes import LAST_WORDS, Instances, Say, host_names, make_tree
-from shoal.sagemaker.job_record import JobRecord
+from shoal.sagemaker.job_record import LONGEST_REASON, JobRecord
 from shoal.sagemaker.job_spec import JobSpec
 from shoal.sagemaker.job_store import JobStore, Record
-from shoal.sagemaker.remote_files import fetch, objects_under, place_of, send
+from shoal.sagemaker.remote_files import Place, check_writable, fetch, objects_under, place_of, send
 from shoal.sagemaker.tar_file import packed
 from shoal.sagemaker.tree import Tree
 
@@ -89,7 +89,7 @@ def run_job(
         except _StoppedEarlyError:
             record.finish("Stopped")
         except Exception as error:
-            record.finish("Failed", FailureReason=reason_of(error))
+            record.finish("Failed", FailureReason=run.reason_of_end(reason_of(error)))
         except BaseException:  # such as Ctrl-C
             record.finish("Stopped")
             raise
@@ -122,8 +122,7 @@ class _Run:
 
     def whole(self) -> None:
         """All stages."""
-        if self.scratch.exists() and any(self.scratch.iterdir()):
-            raise ShoalError(f"{self.scratch} is not empty; choose another work folder")
+        self._check_places()
         folders = [self.scratch / name for name in host_names(self.spec.instances)]
         self.trees = [make_tree(folder, self.spec, rank) for rank, folder in enumerate(folders)]
         self.record.enter("Downloading")
@@ -141,12 +140,45 @@ class _Run:
         problem = problem or next((f.problem for f in self.feeders if f.problem), None)
         self._save_checkpoints()
         if problem is not None:
-            self.record.finish("Failed", FailureReason=problem)
+            self.record.finish("Failed", FailureReason=self.reason_of_end(problem))
             return
         self.record.enter("Uploading")
         made = self._upload(with_model=self.instances.statuses()[0] == 0)
         status = "Completed" if self.secondary is None else "Stopped"
         self.record.finish(status, secondary=self.secondary, **made)
+
+    def _check_places(self) -> None:
+        """What could not be written at the end is better known before the training."""
+        if self.scratch.exists() and any(self.scratch.iterdir()):
+            raise ShoalError(f"{self.scratch} is not empty; choose another work folder")
+        for channel in self.spec.channels:
+            place = place_of(channel.uri, self.endpoint_url)
+            if place.is_local and self.scratch.absolute().is_relative_to(place.path.rstrip("/") or "/"):
+                raise ShoalError(
+                    f"{self.scratch} lies inside channel {channel.name}; choose another work folder"
+                )
+        try:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ShoalError(f"the work folder {self.scratch} cannot be made ({error.strerror})") from error
+        check_writable(self._output())
+
+    def _output(self) -> Place:
+        return place_of(self.spec.output.rstrip("/") + "/", self.endpoint_url).below(self.spec.name, "output")
+
+    def reason_of_end(self, problem: str) -> str:
+        """Why the job failed; a model that is there already is kept beside its record, and the reason says where."""
+        made = next(
+            (tree.model for tree in self.trees if tree.model.is_dir() and any(tree.model.iterdir())), None
+        )
+        if made is None:
+            return problem
+        kept = self.store.kept_model(self.spec.name)
+        try:
+            shutil.copytree(made, kept)
+        except OSError:
+            return problem
+        return f"{problem[: LONGEST_REASON - 200]}; the model, which was written before, is kept in {kept}"
 
     def _leave(self) -> None:
         """Nothing goes on without its runner."""
@@ -238,9 +270,7 @@ class _Run:
     def _upload(self, *, with_model: bool) -> Record:
         """Send the model, and other output if there is any; what the record is to say of it."""
         made: Record = {}
-        folder = place_of(self.spec.output.rstrip("/") + "/", self.endpoint_url).below(
-            self.spec.name, "output"
-        )
+        folder = self._output()
         models = [tree.model for tree in self.trees]
         if with_model and _pack(models, self.scratch / "model.tar.gz"):
             target = folder.below("model.tar.gz")

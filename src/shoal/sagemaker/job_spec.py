@@ -13,11 +13,12 @@ from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.hyperparameters import HyperparameterError, Hyperparameters
 from shoal.sagemaker.job_fields import USED, Fields
 from shoal.sagemaker.json_text import parsed_json
-from shoal.sagemaker.tree import MODES, RECORDIO, SPREADS, content_type
+from shoal.sagemaker.tree import CSV, MODES, RECORDIO, SPREADS, content_type
 
 DAY = 24 * 3600
 MOST_INSTANCES = 64
 """Processes that one machine is asked to start."""
+FORMATS = (RECORDIO, CSV)
 KINDS = ("S3Prefix", "ManifestFile")
 PACKINGS = ("None", "Gzip")
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -129,8 +130,10 @@ def read_document(path: Path) -> Any:
     """The JSON of a file; raises :class:`BadInputError` with the place of what is wrong."""
     try:
         return parsed_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"cannot be read as JSON ({error})", place=str(path)) from error
+    except OSError as error:
+        raise BadInputError(f"cannot be read ({error.strerror})", place=str(path)) from error
+    except ValueError as error:
+        raise BadInputError(f"is no JSON ({error})", place=str(path)) from error
 
 
 class _Reader(Fields):
@@ -178,7 +181,8 @@ class _Reader(Fields):
         for name, value in given.items():
             if not isinstance(value, str):
                 place = f"$.HyperParameters.{name}"
-                self.say(place, f"{json.dumps(value)} is no string", f"write {json.dumps(json.dumps(value))}")
+                remedy = "leave it out" if value is None else f"write {json.dumps(json.dumps(value))}"
+                self.say(place, f"{json.dumps(value)} is no string", remedy)
         if all(isinstance(value, str) for value in given.values()):
             try:
                 Hyperparameters.from_strings(given)
@@ -196,6 +200,10 @@ class _Reader(Fields):
         names = [channel.name for channel in found if channel is not None]
         for name in {name for name in names if names.count(name) > 1}:
             self.say("$.InputDataConfig", f"channel {name!r} is there twice", "give each its own name")
+        if "train" not in names:
+            self.say(
+                "$.InputDataConfig", "there is no train channel", "give one; test and model are optional"
+            )
         return tuple(channel for channel in found if channel is not None)
 
     def _channel(self, entry: Any, place: str, mode: str) -> ChannelSpec | None:
@@ -217,7 +225,9 @@ class _Reader(Fields):
         self.choice(entry, place, "RecordWrapperType", ("None",))
         kind = entry.get("ContentType") or RECORDIO
         try:
-            content_type(str(kind), f"{place}.ContentType")
+            plain, _ = content_type(str(kind), f"{place}.ContentType")
+            if name in ("train", "test") and plain not in FORMATS:
+                self.say(f"{place}.ContentType", f"{plain!r} cannot be read", f"use {' or '.join(FORMATS)}")
         except BadInputError as error:
             self.problems.append(str(error))
         source = self.part(entry, "DataSource", place)

@@ -105,6 +105,10 @@ class JobStore:
         """Folder of a job's logs, one file for each host."""
         return self._of(name) / "logs"
 
+    def kept_model(self, name: str) -> Path:
+        """Folder for the model of a job that failed after it was written."""
+        return self._of(name) / "model"
+
     def ask_to_stop(self, name: str) -> None:
         """Let the process that runs a job know that it shall end.
 

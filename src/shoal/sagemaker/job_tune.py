@@ -75,6 +75,8 @@ class Tuning:
     names: tuple[str, ...]
     """Objects that were read."""
     seed: int
+    left_out: tuple[int, ...] = ()
+    """Numbers of clusters that the rows, or those of them that differ, are too few for."""
 
     @property
     def best(self) -> Trial:
@@ -131,6 +133,7 @@ class Tuning:
         return {
             "objective": self.objective,
             "rows": self.summary.count,
+            "left_out": list(self.left_out),
             "best": rows[self.trials.index(self.best)],
             "trials": rows,
             "choice": self.choice.to_dict(),
@@ -145,6 +148,7 @@ def tune(
     objective: Objective | None = None,
     endpoint_url: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_solved: Callable[[int], None] | None = None,
 ) -> Tuning:
     """Read a job's train channel once, and solve for every k and factor from its summary.
 
@@ -155,6 +159,7 @@ def tune(
     factors : values of ``extra_center_factor``; None is ``auto``.
     objective : to be small; default: ``test:msd`` if there is a test channel, else ``train:msd``.
     on_progress : told how far the read of the train channel is.
+    on_solved : called with each k when it is solved.
 
     Raises
     ------
@@ -175,11 +180,12 @@ def tune(
         tree = _laid_out(spec, Path(scratch) / "algo-1", endpoint_url)
         summary, sources = _summarised(tree, asked, on_progress)
         points = points_of(summary)
-        choice = choose_k(points.X, points.weights, ks, rows=summary.count, seed=asked.seed)
-        trials = _solved(choice, points, asked, factors)
-        return Tuning(
-            tuple(_scored(trials, tree, asked)), choice, chosen, summary, points, sources, asked.seed
+        choice = choose_k(
+            points.X, points.weights, ks, rows=summary.count, seed=asked.seed, progress=on_solved
         )
+        trials = tuple(_scored(_solved(choice, points, asked, factors), tree, asked))
+        left_out = tuple(sorted(set(ks) - choice.solutions.keys()))
+        return Tuning(trials, choice, chosen, summary, points, sources, asked.seed, left_out)
 
 
 def _laid_out(spec: JobSpec, root: Path, endpoint_url: str | None) -> Tree:

@@ -49,7 +49,8 @@ class TuningSpec:
         >>> ranges = {"IntegerParameterRanges": [{"Name": "k", "MinValue": "2", "MaxValue": "4"}]}
         >>> spec = TuningSpec.from_dict({
         ...     "HyperParameterTuningJobName": "t", "HyperParameterTuningJobConfig": {"ParameterRanges": ranges},
-        ...     "TrainingJobDefinition": {"OutputDataConfig": {"S3OutputPath": "out"}, "InputDataConfig": []}})
+        ...     "TrainingJobDefinition": {"OutputDataConfig": {"S3OutputPath": "out"}, "InputDataConfig": [
+        ...         {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3Uri": "rows"}}}]}})
         >>> spec.ks, spec.factors
         ((2, 3, 4), (None,))
         """

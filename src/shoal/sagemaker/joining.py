@@ -10,6 +10,7 @@ from typing import Any
 
 from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.json_path import JsonPath
+from shoal.sagemaker.json_text import parsed_json
 from shoal.sagemaker.requests import JSON, JSON_LINES
 from shoal.sagemaker.tree import CSV, RECORDIO
 
@@ -112,9 +113,9 @@ def _parsed(kind: str, text: bytes) -> list[Any]:
         if kind == CSV:
             return [row for row in csv.reader(io.StringIO(text.decode("utf-8-sig"), newline="")) if row]
         if kind == JSON:
-            return [json.loads(text)]
-        return [json.loads(line) for line in text.split(b"\n") if line.strip()]
-    except (ValueError, RecursionError, csv.Error) as error:
+            return [parsed_json(text)]
+        return [parsed_json(line) for line in text.split(b"\n") if line.strip()]
+    except (ValueError, csv.Error) as error:
         raise BadInputError(
             f"is no {kind}: {str(error)[:100]}",
             place="request",

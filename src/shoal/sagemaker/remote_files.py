@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -260,6 +261,32 @@ def fetch(
     with closing(Reading(found, gzipped=gzipped, going=going)) as reading, target.open("wb") as file:
         while data := reading.read():
             file.write(data)
+
+
+def check_writable(target: Place) -> None:
+    """Make the folder of a target, and see that files may be made in it; of S3 only its bucket is looked for.
+
+    Raises
+    ------
+    BadInputError : nothing can be written there.
+    """
+    remedy = "name another place for the output"
+    if not target.is_local:
+        try:
+            found = target.filesystem.get_file_info(target.path.partition("/")[0])
+        except (OSError, pa.ArrowException):  # who may write need not be allowed to look
+            return
+        if found.type == pafs.FileType.NotFound:
+            raise BadInputError("there is no such bucket", place=target.shown, remedy=remedy)
+        return
+    try:
+        Path(target.path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.path):
+            pass
+    except OSError as error:
+        raise BadInputError(
+            f"cannot be written ({error.strerror})", place=target.shown, remedy=remedy
+        ) from error
 
 
 def send(source: Path, target: Place) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
+from shoal.sagemaker.json_text import parsed_json
 from shoal.sagemaker.tree import CSV, RECORDIO, content_type
 from shoal.sources.recordio import StreamedBytes, read_frame
 from shoal.sources.recordio_records import VALUES, Record, Tensor, parse_record
@@ -277,8 +277,8 @@ def _dense(tensor: Tensor, place: str) -> NDArray[Any]:
 
 def _loads(text: bytes, place: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parsed_json(text)
+    except ValueError as error:
         raise BadInputError(f"is no JSON: {str(error)[:100]}", place=place, remedy="mend it") from None
 
 

@@ -121,7 +121,7 @@ class Share:
         if keeps:
             save_checkpoint(intake, folder, host, read_as)
         if self.stop.is_set():
-            self.log.info(f"stopped by SIGTERM after {intake.rows} rows: the model is of these")
+            self.log.info(f"stopped by SIGTERM after {intake.rows} rows")
         return intake
 
     def exact_pass(self, epoch: int, centres: NDArray[np.float64]) -> ExactPass:

@@ -7,8 +7,6 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -36,30 +34,39 @@ MOST_NAMES = 1000
 Centres = NDArray[np.float64]
 
 
-def train(root: str | os.PathLike[str] | None = None) -> int:
-    """Run a training job: 0, or 1 with the reason in ``output/failure``.
+def main(root: str | os.PathLike[str] | None = None) -> int:
+    """:func:`train` as a process of its own, whose SIGTERM ends the reading.
 
-    SIGTERM ends the reading: what was read by then becomes the model and a checkpoint, and the job ends well.
+    It is never given back to the system: one that comes while the interpreter ends must not make a failure of a job whose
+    model is written.
+    """
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return train(root, stop)
+
+
+def train(root: str | os.PathLike[str] | None = None, stop: threading.Event | None = None) -> int:
+    """Run a training job: 0, or 1 with the reason in ``output/failure``.
 
     Parameters
     ----------
     root : of the job's folders; default: ``SAGEMAKER_DATA_PATH``, else ``/opt/ml``.
+    stop : when it is set the reading ends: what was read by then becomes the model and a checkpoint, and the job ends well.
     """
-    tree, log, stop = Tree.at(root), QualityLog(), threading.Event()
+    tree, log, stop = Tree.at(root), QualityLog(), stop or threading.Event()
     group: Group | None = None
     try:
-        with _stopping(stop):
-            tree.failure.unlink(missing_ok=True)  # of an earlier attempt
-            hosts = tree.hosts()
-            log.host = hosts.current
-            job = _Job(tree, Hyperparameters.from_strings(tree.hyperparameters()), hosts, log, stop)
-            job.check()
-            name = os.environ.get("TRAINING_JOB_ARN") or os.environ.get("TRAINING_JOB_NAME") or ""
-            if (others := len(hosts.names) - 1) > 0:
-                log.info(f"waiting for {others} other host{'s'[: others > 1]}")
-            group = job.group = join(hosts, name, stop=stop)
-            log.info(f"hosts of the job that have met: {', '.join(hosts.names)}")
-            job.run()
+        tree.failure.unlink(missing_ok=True)  # of an earlier attempt
+        hosts = tree.hosts()
+        log.host = hosts.current
+        job = _Job(tree, Hyperparameters.from_strings(tree.hyperparameters()), hosts, log, stop)
+        job.check()
+        name = os.environ.get("TRAINING_JOB_ARN") or os.environ.get("TRAINING_JOB_NAME") or ""
+        if (others := len(hosts.names) - 1) > 0:
+            log.info(f"waiting for {others} other host{'s'[: others > 1]}")
+        group = job.group = join(hosts, name, stop=stop)
+        log.info(f"hosts of the job that have met: {', '.join(hosts.names)}")
+        job.run()
     except StoppedError as error:
         log.info(f"{error}: no model is written")
     except Exception as error:
@@ -156,8 +163,9 @@ class _Job:
         known = [] if earlier is None or earlier.summary is None else [earlier.summary]
         summary = merged([*known, *(s for s in summaries if not s.is_empty)], self.share.new_summary)
         rows = sum(int(m.told["rows"]) for m in replies)
-        self.log.progress(100.0 / (1 + self.asked.exact_passes))
         stopped = any(m.told["stopped"] for m in replies)
+        if not stopped:
+            self.log.progress(100.0 / (1 + self.asked.exact_passes))
         if stopped and summary.count < self.asked.k:
             self.log.info(
                 f"{summary.count} rows are too few for {self.asked.k} clusters: no model is written"
@@ -203,8 +211,10 @@ class _Job:
             for reply in replies[1:]:
                 total = total.plus(_totals(reply, centres.shape))
             if (found := int(total.counts.sum())) != rows:
-                text = f"epoch {epoch + 1} is left out: it read {found} rows, but the model is of {rows}"
-                self.log.info(f"{text}, those of earlier jobs among them")
+                self.log.info(
+                    f"epoch {epoch + 1} is left out: it read {found} rows, but the model is of {rows} (with those of the "
+                    "model channel if there is one); each epoch has to bring the same rows"
+                )
                 break
             centres, ssd = total.moved(centres)
             self.log.progress(100.0 * (1 + epoch) / (1 + self.asked.exact_passes))
@@ -261,16 +271,3 @@ def _check_widths(hosts: Hosts, replies: list[Message]) -> None:
 def _totals(message: Message, shape: tuple[int, ...]) -> ExactPass:
     values = np.frombuffer(message.content, np.float64).reshape(shape[1] + 1, shape[0])
     return ExactPass(values[:-1].T, values[-1], float(message.told["ssd"]))
-
-
-@contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM sets ``stop`` while the job runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

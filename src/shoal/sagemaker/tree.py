@@ -84,7 +84,9 @@ def content_type(text: str, place: str) -> tuple[str, dict[str, str]]:
     label = parameters.get("label_size", "1")
     if not (label.isascii() and label.isdigit()):
         raise BadInputError(
-            f"label_size is {label!r}", place=place, remedy="use label_size=0 or label_size=1"
+            f"label_size is {label!r}",
+            place=place,
+            remedy="write how many columns in front are labels: 0 or more",
         )
     return kind, parameters
 

@@ -96,7 +96,11 @@ def add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
-        return error_response(error.status_code, str(error.detail), **(error.headers or {}))
+        allowed = (error.headers or {}).get("Allow")
+        remedy = {404: "see the list of routes in the documentation", 405: f"use {allowed}"}.get(
+            error.status_code
+        )
+        return error_response(error.status_code, str(error.detail), remedy=remedy, **(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     async def parameter(_: Request, error: RequestValidationError) -> Response:

@@ -34,6 +34,7 @@ _PARSED = 1024
 
 
 class _Row(NamedTuple):
+    at: int
     number: int
     values: NDArray[Any]
     label: NDArray[Any] | None
@@ -57,14 +58,10 @@ class RecordIOReader:
         self._at = self._row = 0
         self._template: Template | None = None
         self._schema = pa.schema([])
-        quiet = FileLog(located.origin, "skip", Rejects())
-        first = next(self._rows(quiet), None)
-        self._at = self._row = 0
-        if first is not None:
+        first = next(self._rows(log), None)
+        if first is not None:  # a pipe cannot go back beyond it
+            self._at, self._row = first.at, first.number
             self._learn(first)
-        else:
-            for _ in self._rows(log):  # none is good, and nobody will ask for pieces: say so now
-                pass
 
     @property
     def schema(self) -> Any:
@@ -145,7 +142,7 @@ class RecordIOReader:
                 return
             self._at, self._row = frame.end, number + 1
             try:
-                row = self._checked(number, record)
+                row = self._checked(at, number, record)
             except BadInputError as error:
                 self._refuse(log, error, number, at, "bad record", SKIP_ROW)
             else:
@@ -165,7 +162,7 @@ class RecordIOReader:
             raise BadInputError(f"{reason}: {error.problem}", place=place, remedy=remedy) from error
         log.rejects.add(reason if reason == DAMAGED else f"{reason}: {error.problem}", 1, place)
 
-    def _checked(self, number: int, record: Record) -> _Row:
+    def _checked(self, at: int, number: int, record: Record) -> _Row:
         """The values and the label of a record; raises :class:`BadInputError` where they do not fit the schema."""
         values = _numbers(record.features.get(VALUES), "features")
         label = _numbers(record.label.get(VALUES), "labels")
@@ -176,7 +173,7 @@ class RecordIOReader:
             raise BadInputError(f"{len(values)} values where {due} are due" if due <= WIDEST else "too wide")
         if LABEL in self._schema.names and label is not None and len(label) != self._label_width:
             raise BadInputError(f"{len(label)} labels where {self._label_width} are due")
-        return _Row(number, values, label)
+        return _Row(at, number, values, label)
 
     def _learn(self, first: _Row) -> None:
         """Width and types, from the first good record."""

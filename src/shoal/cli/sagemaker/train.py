@@ -22,6 +22,6 @@ def run(
 
       shoal sagemaker train --root job
     """
-    from shoal.sagemaker.train import train
+    from shoal.sagemaker.train import main
 
-    raise typer.Exit(train(root))
+    raise typer.Exit(main(root))
