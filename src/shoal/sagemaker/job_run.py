@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.errors import ShoalError
+from shoal.sagemaker.artefact import read_artefact
 from shoal.sagemaker.failure import reason_of
 from shoal.sagemaker.job_inputs import PipeFeeder, dealt, lay_out, objects_of
 from shoal.sagemaker.job_processes import LAST_WORDS, Instances, Say, host_names, make_tree
@@ -168,15 +169,13 @@ class _Run:
 
     def reason_of_end(self, problem: str) -> str:
         """Why the job failed; a model that is there already is kept beside its record, and the reason says where."""
-        made = next(
-            (tree.model for tree in self.trees if tree.model.is_dir() and any(tree.model.iterdir())), None
-        )
-        if made is None:
+        if not self.trees:
             return problem
-        kept = self.store.kept_model(self.spec.name)
+        made, kept = self.trees[0].model, self.store.kept_model(self.spec.name)
         try:
+            read_artefact(made)  # or it was being written
             shutil.copytree(made, kept)
-        except OSError:
+        except (OSError, ShoalError):
             return problem
         return f"{problem[: LONGEST_REASON - 200]}; the model, which was written before, is kept in {kept}"
 
