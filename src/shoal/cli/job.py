@@ -189,7 +189,7 @@ def tune(
         raise BadInputError(f"--objective {objective!r}", remedy=f"use {', '.join(get_args(Objective))}")
     asked = TuningSpec.from_dict(read_document(spec))
     tried = tuple(o.parse_ks(ks)) if ks is not None else asked.ks or tuple(range(2, 13))
-    values = tuple(o.parse_ks(factors)) if factors is not None else asked.factors
+    values = tuple(o.parse_ks(factors, "--extra-center-factor")) if factors is not None else asked.factors
     with watching("reading") as watch:
         tuning = tune_job(
             asked.job, tried, factors=values, endpoint_url=endpoint_url, on_progress=watch, on_solved=watch.solved,

@@ -243,7 +243,7 @@ MOST_KS = 1000
 """Numbers of clusters in one answer; each takes a solve of its own."""
 
 
-def parse_ks(text: str) -> list[int]:
+def parse_ks(text: str, option: str = "-k") -> list[int]:
     """Numbers of clusters: ``2:12`` is 2 to 12 inclusive, ``2:20:3`` every third, ``2,4,8`` those.
 
     >>> parse_ks("2:5"), parse_ks("2:10:4"), parse_ks("8,2")
@@ -262,9 +262,13 @@ def parse_ks(text: str) -> list[int]:
     except ValueError:
         found = set()
     if not found or min(found) < 1:
-        raise BadInputError(f"{text!r} is no range of whole numbers", remedy="write 2:12, 2:20:2 or 3,5,8")
+        raise BadInputError(
+            f"{option} {text!r} is no range of whole numbers", remedy="write 2:12, 2:20:2 or 3,5,8"
+        )
     if len(found) > MOST_KS:
-        raise BadInputError(f"{text!r} are more than {MOST_KS:,} numbers", remedy="write a step: 2:1000:10")
+        raise BadInputError(
+            f"{option} {text!r} are more than {MOST_KS:,} numbers", remedy="write a step: 2:1000:10"
+        )
     return sorted(found)
 
 
