@@ -119,7 +119,7 @@ def test_hostile_names_are_text_everywhere(build, choice, tmp_path):
     rejects.add(HOSTILE[0], 3, f"{HOSTILE[1]}, row 1")
     evil = choice | {"reasons": [HOSTILE[0]]}
     model, points = build(2, 3, names=HOSTILE, sources=(HOSTILE[1] + ".csv",), rejects=rejects)
-    called = {int(model.ids[1]): HOSTILE[0], 99: "of a cluster that died"}
+    called = {int(model.ids[1]): "<img onerror=a(3)>", 99: "of a cluster that died"}
     path = write_report(model, points, tmp_path / "r.html", choice=evil, called=called)
     page = Page(path.read_text(encoding="utf-8"))
     assert len(page.all("script")) == 2
@@ -128,7 +128,7 @@ def test_hostile_names_are_text_everywhere(build, choice, tmp_path):
     assert page.data["axes"][0]["label"].startswith("</script>")
     assert "{{ 7 * 7 }}" in page.words
     assert HOSTILE[0] in page.words
-    assert f"{HOSTILE[0]} ({model.ids[1]})" in page.words
+    assert f"<img onerror=a(3)> ({model.ids[1]})" in page.words
     assert "of a cluster that died" not in page.words
 
 
