@@ -1,14 +1,10 @@
 // A row against all entries of a node. Included once per instruction set.
 #include "cf_tree_lanes.hpp"
+#include "tokens.hpp"
 #include <limits>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
-
-#define SHOAL_CAT2(a, b) a##b
-#define SHOAL_CAT(a, b) SHOAL_CAT2(a, b)
-#define SHOAL_STR2(a) #a
-#define SHOAL_STR(a) SHOAL_STR2(a)
 
 namespace shoal {
 namespace SHOAL_VARIANT {

@@ -1,11 +1,8 @@
 // All that is compiled for one instruction set.
 #include "exact_tile.hpp"
 #include "nearest.hpp"
+#include "tokens.hpp"
 
-#define SHOAL_CAT2(a, b) a##b
-#define SHOAL_CAT(a, b) SHOAL_CAT2(a, b)
-#define SHOAL_STR2(a) #a
-#define SHOAL_STR(a) SHOAL_STR2(a)
 
 namespace shoal {
 namespace SHOAL_VARIANT {
