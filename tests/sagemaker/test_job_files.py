@@ -115,7 +115,9 @@ def test_gzip_is_unpacked_on_the_way_and_loses_its_ending(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"1,2\n", gzip.compress(bytes(1000))[:-9], b"\x1f\x8b\x08\0" + b"x" * 40]
+    "damaged",
+    [b"1,2\n", gzip.compress(bytes(1000))[:-9], b"\x1f\x8b\x08\0" + b"x" * 40],
+    ids=["text", "cut", "garbage"],  # not the bytes, which tell the second they were packed in
 )
 def test_damaged_gzip_is_named(tmp_path, damaged):
     (tmp_path / "in").mkdir()

@@ -3,7 +3,6 @@
 #include "nearest.hpp"
 #include "tokens.hpp"
 
-
 namespace shoal {
 namespace SHOAL_VARIANT {
 
