@@ -294,6 +294,8 @@ def test_no_stranger_keeps_hosts_from_meeting_or_the_patience_from_ending(monkey
         time.sleep(0.3)
         second = join(Hosts("b", names), "job", patience=20)  # one stranger after the other would take longer
         first.join(10)
+    assert list(found) == ["a"]
+    assert (found["a"].leads, second.leads) == (True, False)
     second.close()
     found["a"].close()
 
