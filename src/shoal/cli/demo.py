@@ -19,8 +19,6 @@ import typer
 from numpy.typing import NDArray
 
 from shoal.cli.console import out, print_clusters, print_pass, watching
-from shoal.cli.demo_live import live
-from shoal.cli.demo_stream import replay
 from shoal.cli.sweep import print_choice
 from shoal.engines import local
 from shoal.engines.labelling import label_files
@@ -52,6 +50,9 @@ def run(
 
       shoal demo --serve --open
     """
+    from shoal.cli.demo_live import live  # the engines of streams and the service: not for other commands
+    from shoal.cli.demo_stream import replay
+
     began = time.monotonic()
     out_dir.mkdir(parents=True, exist_ok=True)
     if serve:

@@ -40,7 +40,7 @@ def run(
         raise BadInputError("--drop needs a cluster", remedy="shoal name MODEL CLUSTER --drop")
     called = read_names(model)
     if cluster is not None:
-        called = {i: called[i] for i in (cluster,) if i in called}
+        called = {cluster: called[cluster]} if cluster in called else {}
     if json:
         print_json({"names": {str(i): called[i] for i in sorted(called)}})
         return

@@ -20,13 +20,13 @@ import typer
 from shoal.cli.console import err
 from shoal.cli.options import parse_bytes
 from shoal.errors import BadInputError, ShoalError
-from shoal.serve.models import Models
 from shoal.serve.settings import Settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from shoal.serve.learning_process import Child
+    from shoal.serve.models import Models
     from shoal.serve.service import Service
 
 GRACE = 10
@@ -156,6 +156,8 @@ def run(
         inbox=inbox,
         log=(log or (Log.text if sys.stderr.isatty() else Log.json)).value,
     )
+    from shoal.serve.models import Models  # loads what reads texts: only when served
+
     with ExitStack() as stack:
         child = None if learn is None else _learn(models, settings, learn, stack)
         held = Models.of_paths(models)

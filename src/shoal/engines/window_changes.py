@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from shoal.kernels import nearest
 from shoal.model.cluster_model import QUANTILES, ClusterModel, unit_rows
@@ -83,6 +82,10 @@ class _Comparison:
 
     def _heirs(self) -> dict[int, int]:
         """New position that each old one lives on in."""
+        from scipy.optimize import (
+            linear_sum_assignment,
+        )  # a quarter of a second: only where windows are compared
+
         common = self.lives * self.old_shares[:, None] + self.lived * self.new_shares
         pairs = zip(*(a.tolist() for a in linear_sum_assignment(-common)), strict=True)
         enough = self.settings.survives

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from shoal.errors import BadInputError
 from shoal.kernels import nearest
@@ -202,6 +201,10 @@ class _Matching:
 
     def _ids(self) -> tuple[NDArray[np.int64], dict[int, int]]:
         """Ids of the new clusters, and which new position each old one lives on in."""
+        from scipy.optimize import (
+            linear_sum_assignment,
+        )  # a quarter of a second: only where clusters are matched
+
         # rows beyond an old cluster's reach lie in its cell, but were never its own
         alike = self.inside + 0.1 * self.overlap
         alike[:, [j for j in range(self.new.k) if self._is_birth(j)]] = 0.0

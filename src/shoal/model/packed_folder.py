@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from shoal.errors import DamagedFileError, ShoalError
 from shoal.model.cluster_model import ClusterModel
@@ -27,6 +26,8 @@ def load_packed_folder(folder: Path) -> tuple[ClusterModel, Coreset]:
     ShoalError : a model of another kind: without a Coreset, or MLlib's own.
     DamagedFileError, NewerFormatError : see :func:`shoal.model.packed.unpack_model`.
     """
+    import pyarrow.dataset as pads  # loads pandas: only for such folders
+
     try:
         files = sorted(str(p) for p in (folder / "data").glob("*.parquet"))
         table = pads.dataset(files, format="parquet").to_table()

@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 
 from shoal.errors import BadInputError
 from shoal.sagemaker.named_pipe import NamedPipe
-from shoal.sagemaker.tree import CSV, RECORDIO, ChannelSettings, Hosts, Tree
+from shoal.sagemaker.tree import FORMATS, ChannelSettings, Hosts, Tree
 from shoal.sources.coerce import coerce_text
 from shoal.sources.files import FileSource
 from shoal.sources.locate import Located, is_hidden
 from shoal.sources.options import ReadOptions
 from shoal.sources.streams import ReplayInput
 
-FORMATS = {RECORDIO: "recordio", CSV: "csv"}
 FINISHED = -1
 WIDEST = 50_000
 """Numbers in a row: 5000 of them take 1 GiB, and a few bytes may stand for a sparse row of any width."""

@@ -59,7 +59,7 @@ def check_fits(earlier: Artefact, asked: Hyperparameters, fresh: Coreset) -> Non
     now = {"seed": fresh.seed, "half_life_time_size": fresh.half_life or 0}
     if was != now:
         told = [
-            f"{name} {value:g} where this job has {now[name]:g}"
+            f"{name} {value:.0f} where this job has {now[name]:.0f}"
             for name, value in was.items()
             if value != now[name]
         ]

@@ -177,7 +177,8 @@ class _Run:
             shutil.copytree(made, kept)
         except (OSError, ShoalError):
             return problem
-        return f"{problem[: LONGEST_REASON - 200]}; the model, which was written before, is kept in {kept}"
+        where = f"; the model, which was written before, is kept in {kept}"
+        return problem[: LONGEST_REASON - len(where)] + where
 
     def _leave(self) -> None:
         """Nothing goes on without its runner."""

@@ -13,12 +13,11 @@ from shoal.errors import BadInputError, ShoalError
 from shoal.sagemaker.hyperparameters import HyperparameterError, Hyperparameters
 from shoal.sagemaker.job_fields import USED, Fields
 from shoal.sagemaker.json_text import parsed_json
-from shoal.sagemaker.tree import CSV, MODES, RECORDIO, SPREADS, content_type
+from shoal.sagemaker.tree import FORMATS, MODES, RECORDIO, SPREADS, content_type
 
 DAY = 24 * 3600
 MOST_INSTANCES = 64
 """Processes that one machine is asked to start."""
-FORMATS = (RECORDIO, CSV)
 KINDS = ("S3Prefix", "ManifestFile")
 PACKINGS = ("None", "Gzip")
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")

@@ -16,6 +16,8 @@ ROOT = "/opt/ml"
 MODES = ("File", "Pipe", "FastFile")
 SPREADS = ("FullyReplicated", "ShardedByS3Key")
 RECORDIO, CSV = "application/x-recordio-protobuf", "text/csv"
+FORMATS = {RECORDIO: "recordio", CSV: "csv"}
+"""Content types that are trained on, and what our readers call them."""
 
 
 @dataclass(frozen=True)

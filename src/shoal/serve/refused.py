@@ -97,9 +97,9 @@ def add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
         allowed = (error.headers or {}).get("Allow")
-        remedy = {404: "see the list of routes in the documentation", 405: f"use {allowed}"}.get(
-            error.status_code
-        )
+        remedy = f"use {allowed}" if allowed else None
+        if error.status_code == 404:
+            remedy = "see the list of routes in the documentation"
         return error_response(error.status_code, str(error.detail), remedy=remedy, **(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
